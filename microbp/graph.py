@@ -197,6 +197,16 @@ class Graph(Columns):
             raise ValueError(f"with_data() takes {len(self)} numbers, not {safe_name(repr(data))}")
         return self._changed(data=numbers.astype(float))
 
+    def with_grad(self, grad: Sequence[float | None]) -> Graph:
+        """The same graph with these gradients [N], such as those of a pass; None for one that is not known.
+
+        Raises ValueError where there are not as many as it has nodes.
+        """
+        if len(grad) != len(self):
+            raise ValueError(f"with_grad() takes {len(self)} gradients, not {len(grad)}")
+        numbers, known = np.array(grad, float), np.array([each is not None for each in grad])  # None is nan
+        return self._changed(grad=numbers, known=known)
+
     def _changed(self, **record: Any) -> Graph:
         found = ("nodes", "_called", "_places")
         kept = {name: held for name, held in vars(self).items() if name not in found}

@@ -158,6 +158,9 @@ def test_numbers_and_nodes_that_do_not_fit_are_refused() -> None:
     for data in ([1.0], ["a"] * 5):
         with pytest.raises(ValueError, match=r"^with_data\(\) takes 5 numbers, not \["):
             graph.with_data(data)  # type: ignore[arg-type]
+    assert [node.grad for node in graph.with_grad([1.0, None, 2.0, 0.0, 1.0])] == [1.0, None, 2.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match=r"^with_grad\(\) takes 5 gradients, not 2$"):
+        graph.with_grad([1.0, 2.0])
     for nodes in (graph.nodes[::-1], graph.nodes[1:]):
         with pytest.raises(ValueError, match=r"Graph\.of\(\) takes operands first; node \d has"):
             Graph.of(nodes)

@@ -317,7 +317,7 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
           "collector.collector_at_rest", "spelling.did_you_mean", "safe.cut", "safe.quoted",
-          "safe.safe", "safe.shown", "files.write_file"}  # fmt: skip
+          "safe.safe", "safe.shown", "files.write_file", "sites.user_scope"}  # fmt: skip
 
 
 def viz_objections(package: Path) -> list[str]:

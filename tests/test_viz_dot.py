@@ -389,14 +389,6 @@ def test_the_digraph_can_be_changed_by_hand():
     assert "mine" in graph.source
 
 
-def test_without_the_package_the_way_out_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "graphviz", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"^drawing needs the Python package graphviz: `pip install micr"
-    ):
-        source(small())
-
-
 # ----------------------------------------------------------------------------- any name, every run
 def hostile():
     boxes = [

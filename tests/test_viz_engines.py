@@ -116,14 +116,6 @@ def test_without_engine_one_error_names_both_ways_out():
         )
 
 
-def test_dot_without_the_package_that_calls_it_is_no_engine(monkeypatch):
-    monkeypatch.setitem(sys.modules, "graphviz", None)
-    assert engine_name() == engine_name("pygraphviz")
-    monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    with pytest.raises(NoEngine, match="dot is there, but not the Python package graphviz that calls it"):
-        engine_name()
-
-
 @pytest.mark.usefixtures("no_dot")
 def test_an_engine_that_was_asked_for_is_not_replaced():
     with pytest.raises(NoEngine, match="there is no program dot on the PATH; install"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -185,7 +186,8 @@ def test_nothing_is_laid_out_twice_and_nothing_that_cannot_fit(monkeypatch):
 
 
 def test_without_an_engine_a_level_is_taken_all_the_same(monkeypatch):
-    monkeypatch.setattr("viz.engines._installed", lambda _: False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
     drawing = draw(lecture(100))
     assert len(drawing.picture.boxes) == 12
     assert drawing.dot.startswith("digraph")

@@ -147,6 +147,26 @@ def test_a_sheet_needs_no_backward_and_is_not_given_away_by_the_edges():
     assert w.grad is None
     assert [edge.contribution for edge in sheet.picture.edges if edge.source == "n0"] == [None]
     assert box(sheet, "x").grad == pytest.approx(0.5 * (1.0 - loss.data**2))
+    given = box(sheet, "x").grad
+    assert [box(sheet, name).tooltip for name in "xw"] == [f"x = 3.0\n∇ {given!r}", "w"]
+    assert [edge.contribution for edge in sheet.picture.edges if edge.source == "n1"] == [given]
+
+
+def test_a_gradient_that_is_left_out_cannot_be_asked_for():
+    w, x = Value(0.5, "w"), Value(3.0, "x")
+    loss = (w * x).tanh()
+    with pytest.raises(ValueError, match=r"^hide: w is among the values that are left out$"):
+        draw(loss, hide=["x", "w"], between=(x, loss), names={})
+
+
+def test_what_is_folded_on_a_sheet_has_the_gradients_of_the_pass_too():
+    net = MLP(3, [4, 4, 1], activation="tanh", seed=1)
+    loss = (net([1.0, 2.0, 3.0]) - 1.0) ** 2
+    sheet = draw(loss, fold="layer", hide=[net.layers[2].neurons[0].b])
+    assert box(sheet, "layers.0").largest is not None
+    loss.backward()
+    for name in "layers.0", "layers.1":
+        assert box(sheet, name) == box(draw(loss, fold="layer"), name)
 
 
 def test_what_is_blank_has_a_box_of_its_own_in_a_folded_picture():

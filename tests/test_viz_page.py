@@ -5,16 +5,16 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from contextlib import ExitStack
 from html.parser import HTMLParser
 
 import pytest
 
-from microbp import MLP, Graph, NoGradientError, Value, group, record_sites, sum  # noqa: A004
+from microbp import MLP, Graph, NoGradientError, TooManyValues, Value, group, record_sites, sum  # noqa: A004
 from microbp.debug.trace import Trace, trace
-from viz import engines
 from viz.engines import NoEngine
-from viz.page import LARGEST, Page, TooManyValues, page
+from viz.page import LARGEST, Page, page
 from viz.page.data import as_literal, sources
 
 HOSTILE = [
@@ -252,7 +252,8 @@ def test_a_large_graph_is_shown_around_the_current_value():
 
 
 def test_without_an_engine_the_page_shows_the_neighbourhood_and_says_why(monkeypatch):
-    monkeypatch.setattr(engines, "_installed", lambda _: False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
     made = page(net())
     assert made.engine == ""
     assert data_of_page(made)["note"] == "The whole graph needs a layout engine: pip install microbp[viz]."

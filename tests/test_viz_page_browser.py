@@ -834,6 +834,8 @@ def test_an_exercise_asks_for_each_gradient_and_says_what_is_wrong(tab, pass_):
     tab.evaluate("step => go(step)", step.index)
     tab.click("#exercise")
     assert gradients_in_the_graph(tab)[h1] is None  # it is asked for
+    signs = tab.locator("#graph .edge.flowing:is(.plus, .minus)")
+    assert (tab.locator("#graph .edge.flowing").count(), signs.count()) == (2, 0)  # nor does a colour tell it
     box = tab.locator(".card", has=tab.locator("button.jump", has_text="h1"))
     assert f"{gift.amount:.4f}" not in box.inner_text()
     said = {
@@ -853,6 +855,7 @@ def test_an_exercise_asks_for_each_gradient_and_says_what_is_wrong(tab, pass_):
         box.locator("input").press("Enter")
         assert (typed, box.locator(".verdict").inner_text()) == (typed, told)
     assert gradients_in_the_graph(tab)[h1] == gift.after
+    assert signs.count() == 1
     tab.click("#exercise")
     assert box.locator("input").count() == 0
     assert gradients_in_the_graph(tab) == expected(pass_, step.index)

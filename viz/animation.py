@@ -30,9 +30,6 @@ from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
 from viz.text import plain
 
-__all__ = ["Animation", "animate", "gif", "moving", "pillow", "with_one_palette"]
-
-
 #: The last frame, which shows the result, stays so many times as long as another.
 _HELD = 4
 
@@ -150,9 +147,12 @@ class Animation(Rendered):
         """Each frame as the engine draws it. The program ``dot`` is given the places of one layout."""
         pictures = [self.film.picture(step) for step in self.film.steps]
         if not self.engine.startswith("dot"):
-            texts = [dot.source(each, self.style, dpi) for each in pictures]
-            return [render(each, format, self._engine) for each in texts]
-        ahead, now = (self._places(pictures[0], all_now=each) for each in (False, True))
+            return [render(dot.source(each, self.style, dpi), format, self._engine) for each in pictures]
+        # an arrow that points back has its own place; all edges are laid out both ways
+        first = pictures[0]
+        flows = [each.flow and each.flow._replace(step=each.flow.paid) for each in first.edges]
+        turned = (each._replace(flow=flow) for each, flow in zip(first.edges, flows, strict=True))
+        ahead, now = map(self._places, (first, first._replace(edges=tuple(turned))))
         texts = []
         for each in pictures:
             paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
@@ -166,14 +166,9 @@ class Animation(Rendered):
             frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]
         return frames
 
-    def _places(self, picture: Picture, *, all_now: bool) -> dict[str, dict[str, str]]:
-        """Where everything stands, with the arrows of all edges as before, or as in their own steps."""
-        edges = (
-            edge._replace(flow=edge.flow._replace(step=edge.flow.paid)) if all_now and edge.flow else edge
-            for edge in picture.edges
-        )
-        text = dot.source(picture._replace(edges=tuple(edges)), self.style)
-        told = json.loads(render(text, "json0", self._engine))
+    def _places(self, picture: Picture) -> dict[str, dict[str, str]]:
+        """Where the engine puts everything."""
+        told = json.loads(render(dot.source(picture, self.style), "json0", self._engine))
         placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
         return {
             each.get("id", each.get("name")): {key: each[key] for key in ("pos", "lp", "bb") if key in each}
@@ -244,14 +239,9 @@ def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
 
 
 def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
-    r"""One ``<svg>`` that shows each frame for so many milliseconds, again and again.
+    """One ``<svg>`` that shows each frame for so many milliseconds, again and again.
 
     The frames are SVG texts of one size and with the same boxes and edges, of which each has several looks.
-
-    >>> frame = '<svg xmlns="http://www.w3.org/2000/svg"><g><text>a</text><text>{}</text></g></svg>'
-    >>> shown = moving([frame.format("b"), frame.format("c")], [500, 1000], "a title")
-    >>> shown[shown.index("<g>"):]
-    '<g><text>a</text><text class="r0">b</text><text class="r1">c</text></g></svg>\n'
     """
     trees = [ET.fromstring(each) for each in frames]  # noqa: S314  an engine of ours wrote them
     sizes = {(each.get("width"), each.get("height"), each.get("viewBox")) for each in trees}
@@ -263,28 +253,26 @@ def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
     for frame, graph in enumerate(graphs):
         for place, child in enumerate(graph):
             key = child.get("id") or str(place)
-            for title_ in child.findall(f"{svg.SVG}title"):
-                child.remove(title_)
-                titles[key] = title_
+            for told in child.findall(f"{svg.SVG}title"):
+                child.remove(told)
+                titles[key] = told
             look = ET.tostring(child, encoding="unicode")
             looks.setdefault(key, {}).setdefault(look, (child, []))[1].append(frame)
     whole, turns = graphs[-1], dict[tuple[int, ...], str]()
     whole[:] = []
     for key, each in looks.items():
-        *_, (child, _) = each.values()
-        taking = [child]
+        *_, (holder, _) = each.values()
         if len(each) > 1:
-            taking = [
-                _in_turn(part, turns.setdefault(tuple(seen), f"r{len(turns)}"))
-                for part, seen in each.values()
-            ]
-            if child.get("id"):  # a group stays one
-                group = ET.Element(child.tag, child.attrib)
-                group.extend(taking)
-                taking = [group]
+            like = dict(holder.attrib)
+            holder = ET.Element(f"{svg.SVG}g", like if "id" in like else {})
+            for part, seen in each.values():
+                if "id" in like:  # a group stays one, and what is in it takes turns
+                    part.attrib.clear()
+                part.set("class", turns.setdefault(tuple(seen), f"r{len(turns)}"))
+                holder.append(part)
         if key in titles:
-            taking[0].insert(0, titles[key])
-        whole.extend(taking)
+            holder.insert(0, titles[key])
+        whole.append(holder)
     name = f"m{zlib.crc32(ET.tostring(whole)):08x}"  # two of them on one page must not share a rule
     style = ET.Element(f"{svg.SVG}style")
     style.text = _rules(name, list(turns), durations)
@@ -292,15 +280,6 @@ def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
     moved.insert(0, style)
     moved.attrib.update({"id": name, "aria-label": title})
     return ET.tostring(moved, encoding="unicode") + "\n"
-
-
-def _in_turn(element: ET.Element, turn: str) -> ET.Element:
-    """An element, or of a group what is in it, with the class of the frames in which it is seen."""
-    part = ET.Element(element.tag) if element.get("id") else element
-    if part is not element:
-        part.extend(element)
-    part.set("class", turn)
-    return part
 
 
 def _rules(name: str, seen: Sequence[tuple[int, ...]], durations: Sequence[int]) -> str:

@@ -10,8 +10,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["DARK", "DECADES", "LIGHT", "MOST_DECADES", "RGB", "Scale", "Theme"]
-
 RGB = tuple[int, int, int]
 
 #: Over so many powers of ten below the largest gradient the colour fades at least, and at most.
@@ -72,11 +70,7 @@ DARK = Theme(
 
 
 class Scale(NamedTuple):
-    """The colours of gradients up to ``largest`` in magnitude.
-
-    >>> Scale(1.0).colour(0.0), Scale(1.0).colour(1.0), Scale(1.0).colour(-1.0), Scale(1.0).colour(1e-9)
-    ('#ffffff', '#4d85bd', '#c27938', '#edf3f8')
-    """
+    """The colours of gradients up to ``largest`` in magnitude."""
 
     largest: float
     theme: Theme = LIGHT
@@ -85,13 +79,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def over(cls, gradients: Iterable[float | None], theme: Theme = LIGHT) -> Scale:
-        """The scale whose end is the largest finite magnitude among ``gradients``; 0 if there is none.
-
-        It reaches down to the smallest that is not 0, over four powers of ten or more.
-
-        >>> Scale.over([1.0, -1e-3, 0.0]).decades, Scale.over([1.0, 1e-13]).decades
-        (4, 16)
-        """
+        """From the largest finite magnitude, 0 if there is none, down to the smallest that is not 0."""
         sizes = [abs(each) for each in gradients if each and math.isfinite(each)]
         largest, smallest = max(sizes, default=0.0), min(sizes, default=1.0)
         span = math.log10(largest) - math.log10(smallest) if sizes else 0.0

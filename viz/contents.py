@@ -13,18 +13,14 @@ import numpy as np
 
 from microbp import Graph, Node
 from microbp.notation import symbol
-from viz.folding import LINKS, GroupPath, Ints, Partition
+from viz.folding import LINKS, GroupPath, Partition
 from viz.kinds import formula, literal, short, sign
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
-__all__ = ["ROWS", "Contents", "clusters", "edges"]
-
 #: The most rows of a sum; beyond them one row stands for all that are left out.
 ROWS = 40
-#: The most literals that have rows of their own.
-_LITERALS = 3
-#: From so many folded boxes on all their terms share a row.
+#: More folded boxes than these, and all their terms share a row.
 _MIXED = 6
 #: How many names a tooltip lists.
 _NAMES = 8
@@ -38,11 +34,9 @@ _CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
 
 # -------------------------------------------------------------------------------------------- sums
 class Term(NamedTuple):
-    """One term of a sum: a product of one or two operands."""
+    """One term of a sum, a product of one or two operands: ``w1·i1``, ``b1``, ``−t``, and what it adds."""
 
-    #: ``w1·i1``, ``b1``, ``−t``.
     label: str
-    #: What it adds.
     data: float
     #: The edges that end at it: (position of the user, place among its operands, ∂sum/∂operand).
     edges: tuple[tuple[int, int, float | None], ...]
@@ -51,15 +45,13 @@ class Term(NamedTuple):
 def _addends(node: Node, factor: float) -> list[tuple[int, list[tuple[Any, ...]], float]]:
     """The products that an operation adds: where it stands, their (place, *input), a factor; last first."""
     assert node.rule is not None
-    at, inputs = node.position, [(place, *each) for place, each in enumerate(node.inputs)]
-    if node.rule.name == "mul":
-        return [(at, inputs, factor)]
-    if node.rule.name == "dot":
+    rule, inputs = node.rule.name, [(place, *each) for place, each in enumerate(node.inputs)]
+    products = [inputs] if rule == "mul" else [[each] for each in inputs]
+    if rule == "dot":
         half = len(inputs) // 2
-        pairs = zip(inputs[:half], inputs[half:], strict=False)
-        return [(at, [*each], factor) for each in [(inputs[-1],), *reversed([*pairs])]]
-    signs = (1.0, -1.0) if node.rule.name == "sub" else (1.0,) * len(inputs)
-    return [(at, [each], factor * sign) for each, sign in zip(reversed(inputs), reversed(signs), strict=True)]
+        products = [*map(list, zip(inputs[:half], inputs[half:], strict=False)), inputs[-1:]]
+    signs = [-factor if rule == "sub" and at else factor for at in range(len(products))]
+    return [(node.position, *each) for each in zip(products, signs, strict=True)][::-1]
 
 
 def _terms(partition: Partition, label: int) -> Iterable[Term]:
@@ -94,7 +86,9 @@ class Contents:
         self.order = partition.order
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
-        self.members = partition.members(partition.labels)
+        self.members = {label: list[int]() for label in (-1, *partition.labels)}
+        for position, label in enumerate(partition.label.tolist()):
+            self.members[label].append(position)
         #: The rows of each sum, each as the terms that it stands for, mostly one.
         self.rows = {label: self._rows(label) for label in self.order if self._is_sum(label)}
         inside = partition.label[self.values.operand] == partition.label[self.values.user]
@@ -106,10 +100,7 @@ class Contents:
         self._number = self._numbered()
 
     def boxes(self, groups: Mapping[int, tuple[str, ...]], before: Mapping[int, str]) -> list[Box]:
-        """The boxes, operands before users; ``groups`` are the ids of the frames that each stands in.
-
-        What is ``before`` a name stands for a frame that would be around this box alone.
-        """
+        """The boxes, operands before users, with the ids of their frames, and what is before their names."""
         root, folded = int(self.partition.label[-1]), {*self.folded}
         boxes = {label: (self._folded if label in folded else self._single)(label) for label in self.order}
         return [
@@ -167,24 +158,16 @@ class Contents:
         return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
 
     def _rows(self, label: int) -> list[list[Term]]:
-        """One row per term; but terms from one folded box share a row, and so do many literals.
+        """One row per term; but terms from one folded box share a row, and so do literals.
 
         Where there would be more than ``ROWS``, the last row stands for all that are left.
         """
-        graph, where, found = self.values.graph, self.partition.label, [*_terms(self.partition, label)]
-        read = [
-            tuple(int(where[graph.args[graph.first[user] + place]]) for user, place, _ in term.edges)
-            for term in found
-        ]
-        several = {boxes for boxes in read if any(each in self.partition.made for each in boxes)}
-        crowd = sum(not term.edges for term in found) > _LITERALS
+        where, args, found = self.partition.label, self.values.rows, [*_terms(self.partition, label)]
+        read = [tuple(int(where[args[user][place]]) for user, place, _ in term.edges) for term in found]
+        shared = {boxes for boxes in read if not boxes or any(each in self.partition.made for each in boxes)}
         rows: dict[object, list[Term]] = {}
         for index, (term, boxes) in enumerate(zip(found, read, strict=True)):
-            key: object = index
-            if boxes in several:
-                key = "folded" if len(several) > _MIXED else boxes
-            elif crowd and not boxes:
-                key = "literals"
+            key = index if boxes not in shared else () if len(shared) > _MIXED else boxes
             rows.setdefault(key, []).append(term)
         each = list(rows.values())
         left = [term for row in each[ROWS - 1 :] for term in row]
@@ -220,22 +203,17 @@ class Contents:
         )
 
     def _name(self, label: int) -> tuple[str, bool]:
-        """The name of a folded box, and whether it is one that the user gave."""
-        made, node = self.partition[label], self.nodes[label]
+        """The name of a folded box, and whether it is one that the user gave; else what it does last."""
+        made, node, where = self.partition[label], self.nodes[label], self.partition.label
         if made.name:
             return f"{made.name}{self._number.get(label, '')}", made.how in {"group", "leaves"}
         if node.named:
             return _common_name([self.nodes[each] for each in self.members[label]]), True
-        return (self._formula(node) if made.how == "tree" else self._symbol(label)), False
-
-    def _formula(self, node: Node) -> str:
-        """What a box with a formula does last: ``tanh(Σ)``."""
-        links, where = self.values.are(LINKS), self.partition.label
-        below = [each.node.position for each in node.inputs if each.node]
-        inside = [each for each in below if where[each] == where[node.position]]
-        if links[node.position]:
-            return "Σ(…)"
-        return f"{sign(node)}({'Σ' if len(inside) == 1 and links[inside[0]] else '…'})"
+        if made.how != "tree":
+            return self._symbol(label), False
+        below = [each.node for each in node.inputs if each.node and where[each.node.position] == label]
+        links = [each.rule is not None and each.rule.name in LINKS for each in (node, *below)]
+        return "Σ(…)" if links[0] else f"{sign(node)}({'Σ' if links[1:] == [True] else '…'})", False
 
     def _symbol(self, label: int) -> str:
         """The sign of the operation, if the values of the box are samples of one."""
@@ -306,10 +284,7 @@ def _common_name(nodes: Sequence[Node]) -> str:
 
 
 def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
-    """The columns of an array, and its gradients row by row; (0, ()) for what is no array of two axes.
-
-    Of a large array each square stands for a block, with the largest gradient in it.
-    """
+    """The columns of an array, and its gradients row by row, or block by block; (0, ()) for no array."""
     cells = _cells(nodes)
     high = 1 + max((row for _, row, _ in cells), default=0)
     wide = 1 + max((column for _, _, column in cells), default=0)
@@ -329,19 +304,17 @@ def _strongest(run: Iterable[float | None]) -> float | None:
 
 def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:
     """The gradients, or of more than ``STRIP`` the largest in magnitude of each of so many runs."""
-    if len(gradients) <= STRIP:
-        return tuple(gradients)
-    bounds = [len(gradients) * each // STRIP for each in range(STRIP + 1)]
+    many = min(len(gradients), STRIP)
+    bounds = [len(gradients) * each // many for each in range(many + 1)] if many else []
     return tuple(_strongest(gradients[start:stop]) for start, stop in pairwise(bounds))
 
 
 # -------------------------------------------------------------------------------------------- frames
 def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ...]], dict[int, str]]:
-    """The frames, each after that around it; for each box that has some, their ids from the outermost.
+    """The frames, outer ones first; of each box their ids, and what goes before its name.
 
     A parameter, or a constant without a name, stands in the innermost frame that holds all its readers. A
-    frame around a group's box alone would be crossed by all edges to it: its name, the last that is returned,
-    goes before that of the box.
+    frame around a group's box alone would be crossed by all edges to it: its name goes before the box's.
     """
     partition = contents.partition
     paths: dict[int, GroupPath] = {}
@@ -374,10 +347,9 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
 
 # --------------------------------------------------------------------------------------------- edges
 def edges(contents: Contents) -> list[Edge]:
-    """All edges between different boxes, in the order of their users and places.
+    """All edges between different boxes, in the order of their users and places; x * x has two.
 
-    Each edge between two values, or from a value to a row of a sum, is one; x * x has two. Where a box
-    is folded, or a row holds several terms, those between the same two ends are one with their count.
+    Where a box is folded, or a row holds several terms, those between the same two ends are one.
     """
     values, label, graph = contents.values, contents.partition.label, contents.values.graph
     across = np.flatnonzero(label[values.operand] != label[values.user])
@@ -403,8 +375,11 @@ def edges(contents: Contents) -> list[Edge]:
         many[at] |= shared
     # edges with one key are one; those between two values have keys of their own
     key = np.where(many, ((source * len(label)) + target) * (ROWS + 1) + row + 1, -1 - np.arange(len(across)))
+    runs: dict[int, list[int]] = {}
+    for at, each in enumerate(key.tolist()):
+        runs.setdefault(each, []).append(at)
     found = []
-    for run in sorted(_runs(key), key=lambda run: int(run[0])):
+    for run in map(np.array, runs.values()):
         at, one = int(run[0]), len(run) == 1
         paid = run[flows[run]]
         sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
@@ -433,7 +408,3 @@ def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
     return f"{number(upstream)} × {number(local)} = {number(paid)}"
 
 
-def _runs(keys: Ints) -> list[Ints]:
-    """The places of each key among ``keys``, ascending."""
-    order = np.argsort(keys, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1) if len(order) else []

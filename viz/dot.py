@@ -14,8 +14,6 @@ from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
-__all__ = ["Places", "digraph", "source"]
-
 #: Columns of a tooltip, and of a name in that of an edge: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
 #: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text;
@@ -35,13 +33,7 @@ _NOWHERE: Places = MappingProxyType({})
 def source(
     picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
 ) -> str:
-    """The DOT text of a picture; see :func:`digraph`.
-
-    >>> from viz.picture import Box, Kind
-    >>> text = source(Picture((Box("n0", Kind.INPUT, "x", data=2.0),), ()))
-    >>> text.splitlines()[0]
-    'digraph drawing {'
-    """
+    """The DOT text of a picture; see :func:`digraph`."""
     return str(digraph(picture, style, dpi, places).source)
 
 
@@ -53,13 +45,14 @@ def digraph(
     Boxes stand in the order of their values, with their own ids as names; edges follow, parallel ones
     each by itself. ``dpi`` is the resolution of a PNG. With ``places`` nothing is laid out again.
 
-    Raises ModuleNotFoundError with the way out if the package graphviz is not installed.
     """
+    import graphviz  # type: ignore[import-untyped]
+
     style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
     picture = tidied(picture)
     theme, given, mesh = style.theme, order(picture, style.rankdir), is_mesh(picture, 2 * _CROWD)
     between = _STEPPING if any(edge.flow for edge in picture.edges) else _MESH if mesh else _BETWEEN
-    graph = _package().Digraph(
+    graph = graphviz.Digraph(
         "drawing",
         graph_attr={
             "rankdir": style.rankdir, "nodesep": "0.12" if mesh else "0.2", "pad": "0.15",
@@ -86,16 +79,6 @@ def digraph(
     return graph
 
 
-def _package() -> Any:
-    try:
-        import graphviz  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "drawing needs the Python package graphviz: `pip install microbp[viz]` brings it"
-        ) from error
-    return graphviz
-
-
 # -------------------------------------------------------------------------------------------- boxes
 def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places: Places) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
@@ -111,7 +94,8 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places:
     frames: dict[str, Any] = {}
     # a frame is complete before it is put into the one around it, which was begun earlier
     for cluster in reversed(inside):
-        body = frames[cluster] = _frame(cluster, labels.get(cluster, cluster), style) if cluster else graph
+        label_ = labels.get(cluster, cluster)
+        body = frames[cluster] = _frame(graph, cluster, label_, style) if cluster else graph
         for each in inside[cluster]:
             if isinstance(each, str):
                 body.subgraph(frames.pop(each))
@@ -130,8 +114,8 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places:
             body.edge(one, other, style="invis")
 
 
-def _frame(cluster: str, name: str, style: Style) -> Any:
-    return _package().Digraph(
+def _frame(whole: Any, cluster: str, name: str, style: Style) -> Any:
+    return type(whole)(
         f"cluster_{cluster}",
         graph_attr={
             "id": cluster, "label": f"<{escaped(name, 40)}>", "labeljust": "l",

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
 from microbp.collector import collector_at_rest
 from microbp.safe import quoted
+from microbp.sites import user_scope
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View, node_of
 from viz.fold import pictures
-from viz.options import Style, caller_scope, flag, not_drawn
+from viz.options import Style, flag, not_drawn
 from viz.picture import Box, Picture
 from viz.rendered import Rendered
 from viz.text import signed
-
-__all__ = ["LEGIBLE", "NOTEBOOK", "TARGET", "Drawing", "Levels", "draw"]
 
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 _DPI = 120
@@ -101,10 +101,15 @@ def draw(
         return Drawing(shown, style, engine=engine, format=format)
     if not isinstance(root, Value | Graph):
         raise not_drawn("draw", "a Value or a Graph", root)
-    graph = Graph(root, caller_scope() if names is None else names) if isinstance(root, Value) else root
+    graph = Graph(root, user_scope() if names is None else names) if isinstance(root, Value) else root
     flag("answers", answers)
     listed = [hide] if isinstance(hide, str | Value) else hide
     blank = sorted({node_of(graph, each).position for each in listed})
+    for each in blank:
+        if not graph.needs[each]:
+            raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
+    if blank:
+        graph = graph.with_grad(trace(graph).gradients())
     view = View(parameters, between, around, hops, share, unfold, findings)
     found = pictures(graph, fold, max_nodes, view, blank)
     if blank:
@@ -123,29 +128,24 @@ def draw(
 def _sheets(
     pictures: Iterator[Picture], graph: Graph, blank: list[int], *, answers: bool, digits: int
 ) -> Iterator[Picture]:
-    """The pictures with blanks for the gradients at these positions, or with what belongs there.
-
-    The gradients are those of a pass of its own: ``backward()`` need not have been called.
-    """
-    for each in blank:
-        if not graph.needs[each]:
-            raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
-    gradients, ids = trace(graph).gradients(), {f"n{each}" for each in blank}
+    """The pictures with blanks for the gradients at these positions, or as the key to them."""
+    ids = {f"n{each}" for each in blank}
     shown = [
-        f"∇{graph.names[each]}" + (f" = {signed(gradients[each], digits)}" if answers else "")
+        f"∇{graph.names[each]}" + (f" = {signed(graph.nodes[each].grad, digits)}" if answers else "")
         for each in blank[:_LISTED]
     ]
     more = f" and {len(blank) - _LISTED} more" if len(blank) > _LISTED else ""
     told = ("key: " if answers else "find ") + ", ".join(shown) + more
 
     def asked(box: Box) -> Box:
-        if box.id[0] != "n":
-            return box
-        if box.id in ids and not answers:
-            return box._replace(blank="blank", grad=None, tooltip=box.name)
-        return box._replace(blank="answer" if box.id in ids else "", grad=gradients[int(box.id[1:])])
+        if box.id not in ids or answers:
+            return box._replace(blank="answer" if box.id in ids else "")
+        return box._replace(blank="blank", grad=None, tooltip=box.name)
 
     for picture in pictures:
+        for each in blank:
+            if not picture.box_of[each]:
+                raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
         edges = (  # what an edge pays to a blank would give it away
             edge._replace(contribution=None) if edge.source in ids and not answers else edge
             for edge in picture.edges
@@ -156,13 +156,7 @@ def _sheets(
 
 # --------------------------------------------------------------------------------- the level that can be read
 def _text_size(laid_out: bytes, target: tuple[float, float]) -> float:
-    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged.
-
-    >>> _text_size(b'<svg width="1440pt" height="75pt">', (1920, 1000))
-    10.666666666666666
-    >>> _text_size(b'<svg width="1440pt" height="75pt">', (960, 1000))
-    5.333333333333333
-    """
+    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged."""
     found = re.search(rb'<svg width="([\d.]+)pt" height="([\d.]+)pt"', laid_out)
     assert found, "an engine's SVG begins with its size"
     fits = (place / (_POINT * float(size)) for place, size in zip(target, found.groups(), strict=True))
@@ -174,7 +168,6 @@ class Levels:
 
     def __init__(self, pictures: Iterator[Picture], style: Style, engine: str) -> None:
         self._pictures, self._style, self._engine = pictures, style, engine
-        self._seen: list[Picture] = []
         self._laid_out: dict[int, bytes] = {}
 
     def legible(self, target: tuple[float, float]) -> tuple[Picture, bytes]:
@@ -191,23 +184,18 @@ class Levels:
                 raise ValueError(
                     f"target is a width and a height in pixels, each 100 or more, not {quoted(target)}"
                 )
-        for at, level in enumerate(self._each()):
+        self._pictures, found = tee(self._pictures)  # which keeps what was made
+        for at, level in enumerate(found):
             if _has_room(level, target, self._style.rankdir):
-                drawn = self._svg(at)
+                drawn = self._svg(at, level)
                 if not drawn or _text_size(drawn, target) >= LEGIBLE:
                     return level, drawn
-        return self._seen[-1], self._svg(len(self._seen) - 1)
+        return level, self._svg(at, level)
 
-    def _each(self) -> Iterator[Picture]:
-        yield from self._seen
-        for level in self._pictures:
-            self._seen.append(level)
-            yield level
-
-    def _svg(self, at: int) -> bytes:
+    def _svg(self, at: int, level: Picture) -> bytes:
         if at not in self._laid_out:
             try:
-                self._laid_out[at] = render(dot.source(self._seen[at], self._style), "svg", self._engine)
+                self._laid_out[at] = render(dot.source(level, self._style), "svg", self._engine)
             except (MicrobpError, OSError):
                 return b""
         return self._laid_out[at]

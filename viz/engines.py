@@ -15,8 +15,6 @@ from importlib.util import find_spec
 from microbp import MicrobpError
 from microbp.safe import quoted
 
-__all__ = ["ENGINES", "FORMATS", "EngineFailed", "NoEngine", "engine_name", "render"]
-
 ENGINES = ("auto", "dot", "pygraphviz")
 FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")
 
@@ -75,29 +73,18 @@ def _dot_version() -> tuple[int, ...]:
 def _chosen(engine: str, format: str = "svg") -> str:  # noqa: A002
     if engine not in ENGINES:
         raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
-    found = [each for each in (ENGINES[1:] if engine == "auto" else (engine,)) if _installed(each)]
+    there = {"dot": shutil.which("dot"), "pygraphviz": find_spec("pygraphviz")}
+    found = [each for each, place in there.items() if place and engine in {"auto", each}]
     if found:
         # in an SVG the text of an old dot can be set right afterwards
         too_high = len(found) > 1 and format in ("png", "pdf") and _dot_version() < (3,)
         return found[-1 if too_high else 0]
-    dot, package = "program dot on the PATH", "package pygraphviz"
     what = {
-        "auto": f"there is neither a {dot} nor the {package}",
-        "dot": f"there is no {dot}",
-        "pygraphviz": f"there is no {package}",
+        "auto": "neither a program dot on the PATH nor the package pygraphviz",
+        "dot": "no program dot on the PATH",
+        "pygraphviz": "no package pygraphviz",
     }[engine]
-    if engine != "pygraphviz" and shutil.which("dot"):
-        what = "the program dot is there, but not the Python package graphviz that calls it"
-    raise NoEngine(f"no layout engine: {what}; {_WAYS_OUT}.")
-
-
-def _installed(engine: str) -> bool:
-    if engine == "dot" and shutil.which("dot") is None:
-        return False
-    try:
-        return find_spec("graphviz" if engine == "dot" else "pygraphviz") is not None
-    except ValueError:  # something without a spec stands in its place in sys.modules
-        return False
+    raise NoEngine(f"no layout engine: there is {what}; {_WAYS_OUT}.")
 
 
 def _by_dot(dot: str, format: str) -> bytes:  # noqa: A002

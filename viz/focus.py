@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from microbp import Diagnosis, Finding, Graph, Node, Value
 from microbp.safe import quoted, shown
+from microbp.spelling import did_you_mean
 from viz.options import whole_number
 from viz.picture import Kind
-
-__all__ = ["View", "focus", "node_of"]
 
 
 class View(NamedTuple):
@@ -67,11 +67,9 @@ def node_of(graph: Graph, which: str | Value) -> Node:
     if which in graph.names:
         return graph.nodes[graph.names.index(which)]
     given = [node.name for node in graph.nodes if node.named]
-    near = difflib.get_close_matches(which, given, 3, 0.5)
     more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
-    hint = f"its names are {', '.join(map(shown, given[:12]))}{more}"
-    if near or not given:
-        hint = f"near it are {', '.join(map(shown, near))}" if near else "none of its values was given a name"
+    known = f"its names are {', '.join(map(shown, given[:12]))}{more}" if given else "no value has a name"
+    hint = shown(did_you_mean(which, given)) or known
     raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}; {hint}")
 
 
@@ -100,18 +98,20 @@ def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[i
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
     hops = whole_number("hops", hops, 0)
-    node = node_of(graph, which)
-    uses = graph.uses()
+    node, uses = node_of(graph, which), graph.uses()
     found = ring = {node.position}
     for _ in range(hops):
         beside = {user for each in ring for user, _ in uses[each]}
-        beside |= {each for place in ring for each in _operands(graph.nodes[place])}
-        ring = beside - found
+        ring = beside.union(*(_operands(graph.nodes[each]) for each in ring)) - found
         found = found | ring
     return found, f"within {hops} {'hop' if hops == 1 else 'hops'} of {node.name}"
 
 
 # ------------------------------------------------------------------------- where the gradient flows
+#: User and operand of an edge, its part of what leaves the user, and what flows of one unit from the root.
+_Flow = tuple[int, int, float, float]
+
+
 def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int], str]:
     """The largest edges, until the paths of these carry ``share`` of the gradient.
 
@@ -124,63 +124,51 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
     goal = learned or {each for each, kind in enumerate(kinds) if kind is Kind.INPUT}
     what, root = "parameters" if learned else "inputs", graph.root.name
     flows = _flows(graph, goal)
-    whole, _ = _carried(graph, flows, goal, 0.0)
+
+    def carried(least: float) -> tuple[float, set[int]]:
+        """What arrives at the goal through edges with a flow of ``least`` or more, and the values there."""
+        arrived, kept = [0.0] * (len(graph) - 1) + [1.0], []
+        for user, operand, part, flow in flows:
+            if flow >= least and arrived[user]:
+                arrived[operand] += arrived[user] * part
+                kept.append((user, operand))
+        shown = {position for position in goal if arrived[position]}
+        total = math.fsum(arrived[position] for position in shown)
+        for user, operand in reversed(kept):
+            shown |= {user} if operand in shown else set()
+        return total, shown
+
+    whole, _ = carried(0.0)
     if not whole:
         raise ValueError(f"no gradient flows from {root} to the {what}: on each path a local derivative is 0")
-    sizes = sorted({each.flow for each in flows}, reverse=True) or [0.0]  # a leaf has no edges
+    sizes = sorted({flow for *_, flow in flows}, reverse=True) or [0.0]  # a leaf has no edges
     enough = share * whole * (1.0 - 1e-9)
-    at = bisect_left(sizes, True, key=lambda least: _carried(graph, flows, goal, least)[0] >= enough)
-    carried, shown = _carried(graph, flows, goal, sizes[at])
-    percent = f"{100.0 * carried / whole:.0f} %"
+    total, shown = carried(sizes[bisect_left(sizes, True, key=lambda least: carried(least)[0] >= enough)])
+    percent = f"{100.0 * total / whole:.0f} %"
     return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
 
 
-class _Flow(NamedTuple):
-    """What flows along an edge, and as a part of all that leaves its user."""
-
-    user: int
-    operand: int
-    flow: float
-    part: float
-
-
 def _flows(graph: Graph, goal: set[int]) -> list[_Flow]:
-    """Each edge with some flow, users from the root downwards; one unit leaves the root."""
-    # The logarithm of the weight of all paths from a value to the goal: products of many derivatives
-    # would soon be 0 or infinite. What is nan or infinite draws all of the flow: one looks for it.
+    """Each edge with some flow, users from the root downwards.
+
+    Weights are logarithms: products of many derivatives would soon be 0 or infinite. What is nan or infinite
+    draws all of the flow: one looks for it.
+    """
     weight = [0.0 if position in goal else -math.inf for position in range(len(graph))]
-    through: list[list[tuple[int, float]]] = []
+    parts: list[list[tuple[int, float]]] = []
     for node in graph.nodes:
-        edges = [
-            (each, weight[each] + (math.log(abs(local)) if math.isfinite(local) else 1e6))
-            for each, local in zip(node.operands, node.local_derivatives, strict=True)
+        sizes = {
+            place: weight[each] + (math.log(abs(local)) if math.isfinite(local) else 1e6)
+            for place, (each, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
             if type(each) is int and local and graph.needs[each] and weight[each] > -math.inf
-        ]
-        if edges:
-            most = max(size for _, size in edges)
-            weight[node.position] = most + math.log(math.fsum(math.exp(size - most) for _, size in edges))
-        through.append(edges)
-    inflow = [0.0] * (len(graph) - 1) + [1.0]
-    flows = []
+        }
+        if sizes:
+            weight[node.position] = float(np.logaddexp.reduce([*sizes.values()]))
+        all_ = weight[node.position]
+        parts.append([(int(node.operands[at]), math.exp(size - all_)) for at, size in sizes.items()])
+    inflow, flows = [0.0] * (len(graph) - 1) + [1.0], []
     for user in range(len(graph) - 1, -1, -1):
-        for each, size in through[user] if inflow[user] else ():
-            part = math.exp(size - weight[user])
-            inflow[each] += inflow[user] * part
-            flows.append(_Flow(user, each, inflow[user] * part, part))
+        for operand, part in parts[user] if inflow[user] else ():
+            flows.append((user, operand, part, inflow[user] * part))
+            inflow[operand] += inflow[user] * part
     return flows
-
-
-def _carried(graph: Graph, flows: list[_Flow], goal: set[int], least: float) -> tuple[float, set[int]]:
-    """What arrives at ``goal`` through the edges with a flow of ``least`` or more, and the values there."""
-    arrived = [0.0] * (len(graph) - 1) + [1.0]
-    kept = []
-    for each in flows:
-        if each.flow >= least and arrived[each.user]:
-            arrived[each.operand] += arrived[each.user] * each.part
-            kept.append(each)
-    shown = {position for position in goal if arrived[position]}
-    carried = math.fsum(arrived[position] for position in shown)
-    for each in reversed(kept):
-        if each.operand in shown:
-            shown.add(each.user)
-    return carried, shown

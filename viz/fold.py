@@ -16,8 +16,6 @@ from viz.kinds import kinds
 from viz.options import whole_number
 from viz.picture import Picture, reach
 
-__all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
-
 #: What ``fold`` may be.
 FOLDS = ("auto", *LEVELS)
 #: More boxes than these are no picture.
@@ -78,8 +76,7 @@ def pictures(
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
-    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own in all of
-    them. Other options and errors are those of :func:`picture`.
+    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own.
     """
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
@@ -95,11 +92,7 @@ def pictures(
     opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
 
     def small(partition: Partition) -> bool:
-        """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
-
-        The neurons of two layers of sixteen are a mesh, in which no edge can be followed; and so is a value
-        that each of sixty steps reads with the result of the last.
-        """
+        """Few boxes, and no mesh of edges, as between two layers of sixteen, nor edges across all rows."""
         return len(partition) <= FEWEST or (
             len(partition) <= max_nodes
             and len(partition.arcs[0]) <= 6 * len(partition)

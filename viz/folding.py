@@ -24,18 +24,13 @@ from microbp.safe import quoted
 from viz.kinds import stem
 from viz.picture import Kind
 
-__all__ = [
-    "FEWEST", "LEVELS", "LINKS", "GroupPath", "Ints", "Made", "Partition", "Values", "folded", "ladder",
-    "opened_at", "unfolded",
-]  # fmt: skip
-
 Ints = npt.NDArray[np.int64]
 #: From the outermost group: its name, and the number of the call.
 GroupPath = tuple[tuple[str, int], ...]
 #: How much of a group's path names its box.
 Cut = Callable[[GroupPath], GroupPath]
 
-#: The levels that have a name, and how a picture says that it was folded so.
+#: The levels, and how a picture says that it was folded so.
 LEVELS = {"none": "", "sigma": "each sum in one box", "neuron": "by neuron", "layer": "by layer"}
 #: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
 FEWEST = 5
@@ -116,8 +111,7 @@ class Partition:
     """For each value the label of its box (-1: not shown), and how the boxes came about.
 
     A box bears the position of the last of its values as its label. ``classes`` may use any numbers from
-    0 up; ``made`` goes by them. ``finer`` is a partition of which this one is made, if there is one: it
-    has far fewer edges than there are values.
+    0 up; ``made`` goes by them. ``finer``, of which this one is made, has far fewer edges than the graph.
     """
 
     def __init__(
@@ -130,13 +124,17 @@ class Partition:
         self.values = values
         self._finer = finer
         # Of the reversed array, the first of each class is the last.
-        found, first = np.unique(classes[::-1], return_index=True)
+        found, first, sizes = np.unique(classes[::-1], return_index=True, return_counts=True)
         last = len(classes) - 1 - first
         self.label: Ints = np.where(classes < 0, -1, last[np.searchsorted(found, classes)])
         #: The labels of all boxes, ascending.
         self.labels: list[int] = np.sort(last[found >= 0]).tolist()
-        label_of = zip(found.tolist(), last.tolist(), strict=True) if made else ()
-        self.made: dict[int, Made] = {label: made[each] for each, label in label_of if made and each in made}
+        #: A single value is made of nothing, unless it is all that a group computes.
+        self.made: dict[int, Made] = {
+            label: made[each]
+            for each, label, size in zip(found.tolist(), last.tolist(), sizes.tolist(), strict=True)
+            if made and each in made and (size > 1 or made[each].how == "group")
+        }
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -168,10 +166,7 @@ class Partition:
 
     @cached_property
     def order(self) -> list[int]:
-        """The labels, operands before users; those that lie on a cycle, or behind one, are left out.
-
-        Among several that could be next it is always the lowest label: the order is by position.
-        """
+        """The labels, operands before users, else ascending; without those on a cycle, or behind one."""
         sources, targets = self.arcs
         if bool(np.all(sources < targets)):
             return self.labels
@@ -192,20 +187,12 @@ class Partition:
             depth[label] = max((depth[each] + counts(each, label) for each in below), default=0)
         return depth
 
-    def members(self, labels: Collection[int]) -> dict[int, list[int]]:
-        """The positions of the values in each of these boxes, ascending."""
-        found: dict[int, list[int]] = {label: [] for label in labels}
-        inside = np.flatnonzero(np.isin(self.label, list(labels)))
-        for position, label in zip(inside.tolist(), self.label[inside].tolist(), strict=True):
-            found[label].append(position)
-        return found
-
 
 _SINGLE = Made("")
 
 
 def _distinct(ones: Ints, others: Ints, size: int) -> tuple[Ints, Ints]:
-    """Each pair once, ascending; all numbers are from 0 up and less than ``size``."""
+    """Each pair once, ascending, of numbers below ``size``."""
     pairs = np.sort(ones * size + others)  # several times as quick as np.unique
     pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     return pairs // size, pairs % size
@@ -241,10 +228,9 @@ def merge(
     *,
     apart: bool = False,
 ) -> Partition:
-    """The boxes with the same key become one; those without a key, or alone with theirs, stay as they are.
+    """The boxes with the same key become one, and ``tell`` says of the key and their labels what they are.
 
-    ``tell`` says of a key and its labels what they became. With ``apart`` boxes of one key that read
-    each other's results do not become one: each of them is a step of a sequence.
+    With ``apart`` those that read each other's results do not: each of them is a step of a sequence.
     """
     held: dict[Hashable, list[int]] = {}
     for label in partition.labels:
@@ -280,10 +266,8 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
 
     They fall into boxes of ``fine``, which has no cycles. The depth of one of these is the largest number
     of times that a path to it, inside the cycles, goes over from one coarse box to another; those of one
-    coarse box and of one depth stay together. Then every edge between boxes leads to a greater depth.
-
-    With ``apart`` a box that holds two fine ones, of which one reads the other, counts as a cycle, and
-    each such edge counts as going over.
+    coarse box and of one depth stay together. Then every edge between boxes leads to a greater depth. With
+    ``apart`` an edge inside a coarse box counts as a cycle, and as going over.
     """
     box = coarse.label
     core = coarse.cycles()
@@ -302,15 +286,7 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
     pieces = {int(box[label]) * size + depth[label]: coarse[int(box[label])] for label in inside}
     others = {label * size: each for label, each in coarse.made.items() if label not in core}
     classes = np.where(box < 0, -1, box * size + deep[fine.label])
-    return _told(Partition(coarse.values, classes, {**others, **pieces}, fine))
-
-
-def _told(split: Partition) -> Partition:
-    """Of a box that was taken apart what is left as a single value is made of nothing."""
-    for label, held in split.members([*split.made]).items():
-        if len(held) == 1 and split[label].how != "group":
-            del split.made[label]
-    return split
+    return Partition(coarse.values, classes, {**others, **pieces}, fine)
 
 
 # ------------------------------------------------------------------------------------ sums, and what is alike
@@ -323,15 +299,7 @@ def sums(values: Values) -> Partition:
     """Each sum in one box, every other value in its own.
 
     Folded are links (``a + b``, ``a − b``, ``sum``, ``dot``) and products that are read once, by a link of
-    the same group, and bear no name: what the user named stays visible, and so does what is shared,
-    since there gradients add up.
-
-    >>> from microbp import Graph, Value
-    >>> from viz.kinds import kinds
-    >>> w, x, b = Value(2.0), Value(3.0), Value(1.0)
-    >>> graph = Graph(w * x + b)
-    >>> sums(Values(graph, kinds(graph))).label.tolist()
-    [0, 1, 4, 3, 4]
+    the same group, and bear no name: what is named stays visible, and what is shared, where gradients add up.
     """
     graph, shown = values.graph, values.shown
     classes, reader = np.where(shown, np.arange(len(graph)), -1), np.full(len(graph), -1)
@@ -367,7 +335,6 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     leaders: dict[Hashable, int] = {}
 
     def leaf(position: int) -> Hashable:
-        """What a leaf is: a parameter is itself, others go by their names without any index."""
         kind = values.kinds[position]
         if kind is Kind.PARAMETER and not any_parameter:
             return position
@@ -403,10 +370,9 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
 
 
 def leaves(partition: Partition, kinds: Collection[Kind] = tuple(_WORDS)) -> Partition:
-    """Leaves of one kind and one name but for an index, ``w1`` and ``w2``, that the same boxes read are one.
+    """Leaves of one kind, and of one name but for an index, that the same boxes read are one.
 
-    Those of an array, ``x[0]`` and ``x[1]``, are one box whatever reads them. Where their readers are n alike
-    and they can be dealt out to these, the box is × n.
+    Those of an array are one whatever reads them. Where n alike read them, each its own, they are × n.
     """
     values, root = partition.values, int(partition.label[-1])
     key: dict[int, Hashable] = {}
@@ -438,8 +404,7 @@ def gathered(partition: Partition) -> Partition:
 def owned(partition: Partition) -> Partition:
     """Parameters join the only box of several values that reads them, and so do constants in a group's box.
 
-    What is outside of groups may read those of a group as well, as a regularisation does, unless the group
-    depends on that in turn: it would be a cycle.
+    What is outside of groups, as a regularisation, may read those of a group as well if that makes no cycle.
     """
     into: dict[int, int] = {}
     for label, readers in partition.readers.items():
@@ -457,10 +422,7 @@ def owned(partition: Partition) -> Partition:
 
 
 def chains(partition: Partition) -> Partition:
-    """Boxes outside of groups join the only box that reads them, where that has no other operand but leaves.
-
-    A sum and its activation become one, and so does a long chain of operations, each for as many samples.
-    """
+    """Boxes outside of groups join the only box that reads them, if that reads nothing else but leaves."""
     sources, targets = partition.arcs
     read = np.bincount(targets[partition.values.computed[sources]], minlength=len(partition.label))
     into = {
@@ -480,8 +442,7 @@ def chains(partition: Partition) -> Partition:
 def layers(values: Values) -> Cut:
     """The cut by layer: what holds groups side by side, such as the neurons of a layer, is one box.
 
-    Where one of the groups inside reads what another computed they follow each other, and each is a
-    layer by itself.
+    Groups inside of which one reads what another computed follow each other: each is a layer by itself.
     """
     every, of = values.grouped
     parents = {path[:depth] for path in every for depth in range(1, len(path))}
@@ -509,8 +470,7 @@ def by_groups(values: Values, cut: Cut = tuple) -> Partition:
     """The values of each group in one box, all its calls together; the others as in :func:`sums`.
 
     Calls of one name are of one module, or of one ``with group(...)``, unless they read other parameters.
-    Parameters that only one of the boxes reads are in it. Calls that read each other's results are the
-    steps of a sequence: each step is a box, in which the samples are together.
+    Calls that read each other's results are the steps of a sequence: each is a box of its own.
     """
     paths, group = values.grouped
     calls: dict[GroupPath, int] = {}
@@ -556,10 +516,7 @@ _TURNS = 4
 
 
 def loops(partition: Partition) -> Partition:
-    """The steps of a loop, each of which does the same with the result of the last, become one box.
-
-    A running sum over samples is no such loop: its steps have nothing but the sum in common.
-    """
+    """The steps of a loop, each of which does the same with the result of the last, become one box."""
     values = partition.values
     step, turn = _steps(values)
     labels = np.array(partition.labels)
@@ -577,7 +534,7 @@ def _steps(values: Values) -> tuple[Ints, Ints]:
     """For each value the loop that it is in, -1 for none, and the step of this loop.
 
     A computed value is described by its operation, and by how far back each operand was computed. A loop
-    is a stretch in which these descriptions repeat with a period.
+    is a stretch in which these descriptions repeat, unless the steps only add to a running sum.
     """
     graph, size = values.graph, len(values.nodes)
     made = np.flatnonzero(values.computed & values.shown)
@@ -645,10 +602,7 @@ def rest(partition: Partition) -> Partition:
 
 
 def bands(partition: Partition, most: int) -> Partition:
-    """At most ``most`` boxes, and ``FEWEST`` if that is more: what lies at neighbouring depths is one.
-
-    The depth of a box is the longest path to it. The root stays by itself; leaves of one kind are one box.
-    """
+    """At most ``most`` boxes, or ``FEWEST``: neighbouring depths are one; the root stays by itself."""
     depth = partition.depths(lambda *_: 1)
     root = int(partition.label[-1])
     free = [each for each in depth if not partition.is_leaf(each) and each != root]
@@ -680,8 +634,7 @@ _OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
 def folded(values: Values, level: str) -> tuple[Partition, str]:
     """A partition of that level, one of LEVELS, and a phrase that says how it was folded.
 
-    Without groups in the graph, a neuron is a sum with what is computed from it alone, and a layer is
-    all neurons of one form.
+    Without groups a neuron is a sum with what is computed from it alone, a layer all neurons of one form.
     """
     if level in {"none", "sigma"}:
         return (single if level == "none" else sums)(values), LEVELS[level]
@@ -728,8 +681,7 @@ def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
 def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
     """The partition, but that the values of the groups and arrays of these names are boxes by themselves.
 
-    A name is that of a group, or of a value without its index, with or without what stands before it:
-    ``layers.1``, ``net.layers.1``, ``neurons.0``, ``W``. ValueError where nothing has such a name.
+    A name is that of a group, or of a value without its index, with or without what stands before it.
     """
     values = partition.values
     shown = [values.nodes[each] for each in np.flatnonzero(values.shown).tolist()]
@@ -764,4 +716,4 @@ def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
     fine = Partition(partition.values, finest)
     classes = np.where(shut | (label < 0), label, fine.label + size)
-    return acyclic(_told(Partition(partition.values, classes, partition.made)), fine)
+    return acyclic(Partition(partition.values, classes, partition.made), fine)

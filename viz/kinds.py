@@ -14,8 +14,6 @@ from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.picture import Kind
 
-__all__ = ["formula", "kinds", "literal", "short", "sign", "stem"]
-
 #: The path of a module's parameter, as ``name_parameters()`` gives it.
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
 #: w, w1, w_5, W[0,1], WQ, Whh, wx, bf, bias, theta, θ3; but a ``batch`` is none.
@@ -32,10 +30,6 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
     A leaf without gradient is a constant. ``parameters``, names or Values, decides alone which of the
     others are parameters; without it a leaf is one if its name is the path of a module's parameter, or
     begins like a weight's or a bias's. What is left is an input.
-
-    >>> w, x, one = Value(0.5, name="w1"), Value(3.0, name="x"), Value(1.0).detach()
-    >>> [kind.value for kind in kinds(Graph(w * x + one))]
-    ['parameter', 'input', 'operation', 'constant', 'operation']
     """
     leaves = [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
     listed = None if parameters is None else _listed(graph, parameters, [leaf.name for leaf in leaves])
@@ -75,11 +69,7 @@ def _is_learned(node: Node) -> bool:
 
 
 def stem(node: Node) -> str:
-    """A leaf's name without the indices at its end; empty where the name was made up.
-
-    >>> [stem(Graph(Value(1.0, name=name)).root) for name in ("x[3,1]", "w.12", "i2", "1")]
-    ['x', 'w', 'i', '1']
-    """
+    """A leaf's name without the indices at its end; empty where the name was made up."""
     return (_INDICES.sub("", node.name) or node.name) if node.named else ""
 
 
@@ -97,38 +87,22 @@ def short(name: str) -> str:
 
 
 def literal(data: float) -> str:
-    """A literal as people write it.
-
-    >>> literal(2.0), literal(0.5), literal(-0.125), literal(1e300)
-    ('2', '½', '−0.125', '1e+300')
-    """
+    """A literal as people write it."""
     return "½" if data == 0.5 else plain_number(data, 6)
 
 
 def sign(node: Node) -> str:
-    """The operation's sign with the literal that belongs to it; of a leaf nothing.
-
-    >>> x = Value(3.0)
-    >>> [sign(Graph(each).root) for each in (x * x, x**2, 0.5 * x, 1 - x, x * 1234567, x.sigmoid(), x)]
-    ['×', '^2', '×½', '1−', '×1.23e+06', 'σ', '']
-    """
+    """The operation's sign with the literal that belongs to it, ``^2``, ``1−``; of a leaf nothing."""
     if node.rule is None:
         return ""
-    plain = symbol(node.rule)
-    if len(node.operands) != 2 or node.rule.over:
+    plain, literals = symbol(node.rule), [each for each in node.operands if type(each) is float]
+    if len(node.operands) != 2 or node.rule.over or len(literals) != 1:
         return plain
-    left, right = node.operands
-    if type(right) is float:
-        return f"{plain}{_brief(right)}"
-    if type(left) is float:
-        return f"{plain}{_brief(left)}" if node.rule.name in {"add", "mul"} else f"{_brief(left)}{plain}"
-    return plain
-
-
-def _brief(data: float) -> str:
-    """A literal with fewer digits where it is long: a sign that is cut would lose the exponent."""
-    shown = literal(data)
-    return shown if len(shown) <= 9 else plain_number(data, 3)
+    brief = literal(literals[0])
+    if len(brief) > 9:  # a sign that is cut would lose the exponent
+        brief = plain_number(literals[0], 3)
+    leads = type(node.operands[0]) is float and node.rule.name not in {"add", "mul"}
+    return f"{brief}{plain}" if leads else f"{plain}{brief}"
 
 
 def formula(graph: Graph, node: Node, most: int = 12) -> str:

@@ -13,23 +13,7 @@ from typing import Any, NamedTuple
 from viz.colours import Scale
 from viz.options import Style
 from viz.picture import Box, Edge, Flow, Kind, Picture, Progress, Row
-from viz.text import (
-    DASH,
-    MINUS,
-    cell,
-    escaped,
-    fixed,
-    font,
-    narrowed,
-    number,
-    plain,
-    room,
-    shortened,
-    signed,
-    table,
-)  # fmt: skip
-
-__all__ = ["COLUMNS", "edge_label", "edge_look", "heading", "label", "outline", "scale_of"]
+from viz.text import cell, escaped, fixed, font, narrowed, number, plain, room, shortened, signed, table
 
 #: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
 _NAME, _TERM, _SIGN = 24, 18, 12
@@ -63,9 +47,8 @@ _STEP = (
 class Look(NamedTuple):
     """How boxes of a kind look; colours are fields of :class:`viz.colours.Theme`."""
 
-    #: What marks a leaf, as the sign of its operation marks a computed value.
+    #: What marks a leaf; in the legend a sample, its colour, and what it means.
     sign: str = ""
-    #: In the legend a sample, its colour, and what it means.
     sample: str = ""
     colour: str = "outline"
     word: str = ""
@@ -106,12 +89,8 @@ def label(box: Box, scale: Scale, style: Style) -> str:
     band = (_filling if box.progress else _band)(box, scale, style)
     if box.kind is Kind.FOLDED:
         rows = _folded(box, scale, style)
-    elif box.kind is not Kind.SUM:
-        rows = _value(box, band, style)
-    elif style.rankdir == "TB" and len(box.rows) <= COLUMNS:
-        rows = _sum_in_columns(box, band, style)
     else:
-        rows = _sum_in_rows(box, band, style)
+        rows = (_sum if box.kind is Kind.SUM else _value)(box, band, style)
     if box.notes:
         notes = (font(f"! {escaped(each, 32)}", style.theme.alarm, 9) for each in box.notes)
         rows = [cell(table(rows, 1)), *(cell(f"<B>{each}</B>", ALIGN="LEFT") for each in notes)]
@@ -130,28 +109,17 @@ def _value(box: Box, band: str, style: Style) -> list[str]:
     return [head + cell(gap + _data(box.data, style), ALIGN="RIGHT"), cell(band, COLSPAN=2)]
 
 
-def _sum_in_rows(box: Box, band: str, style: Style) -> list[str]:
-    """The header, a row for each term, the gradient."""
-    terms = (
-        cell(_term(row), ALIGN="LEFT", PORT=row.port) + cell(number(row.data, style.digits), ALIGN="RIGHT")
-        for row in box.rows
-    )
-    return [_sum_header(box, style), "<HR/>", *terms, cell(band, COLSPAN=2)]
-
-
-def _sum_in_columns(box: Box, band: str, style: Style) -> list[str]:
-    """The terms side by side, where their edges come in from above, then the sum and its gradient."""
-    terms = "<VR/>".join(
-        cell(f"{font(_term(row), size=9)}<BR/>{number(row.data, style.digits)}", PORT=row.port)
-        for row in box.rows
-    )
-    total = [_sum_header(box, style), cell(band, COLSPAN=2)]
-    return [terms, "<HR/>", cell(table(total, 1), COLSPAN=len(box.rows))] if box.rows else total
-
-
-def _sum_header(box: Box, style: Style) -> str:
+def _sum(box: Box, band: str, style: Style) -> list[str]:
+    """The sum, its terms and its gradient: few terms side by side, where their edges come in from above."""
     name = cell(f"<B>{escaped(box.symbol or 'Σ', _SIGN)}</B> {_name(box, style)}", ALIGN="LEFT")
-    return name + cell(f"<B>&#160;</B>{_data(box.data, style)}", ALIGN="RIGHT")
+    head = name + cell(f"<B>&#160;</B>{_data(box.data, style)}", ALIGN="RIGHT")
+    below = cell(band, COLSPAN=2)
+    terms = [(_term(row), number(row.data, style.digits), row.port) for row in box.rows]
+    if style.rankdir == "LR" or len(terms) > COLUMNS:
+        rows = (cell(told, ALIGN="LEFT", PORT=port) + cell(data, ALIGN="RIGHT") for told, data, port in terms)
+        return [head, "<HR/>", *rows, below]
+    across = "<VR/>".join(cell(f"{font(told, size=9)}<BR/>{data}", PORT=port) for told, data, port in terms)
+    return [across, "<HR/>", cell(table([head, below], 1), COLSPAN=len(terms))] if terms else [head, below]
 
 
 def _term(row: Row) -> str:
@@ -191,7 +159,8 @@ def _filling(box: Box, scale: Scale, style: Style) -> str:
     paid, expected = progress.paid, len(progress.received)
     counts = f" {expected}/{expected}" if expected > 1 else ""
     left = room([f" ∇{counts} "], _BAND)
-    right = max(46, 4 + room([DASH, *(signed(after, style.digits) for _, after in progress.received)], _BAND))
+    told = (signed(after, style.digits) for after in (None, *(after for _, after in progress.received)))
+    right = max(46, 4 + room(told, _BAND))
     count = f"&#160;<B>{paid}/{expected}</B>" if paid and not progress.final else ""
     colour = scale.colour(box.grad)
     fill: dict[str, Any] = {"STYLE": "ROUNDED", "BGCOLOR": colour} if colour else {}
@@ -261,8 +230,7 @@ def edge_look(flow: Flow, style: Style) -> dict[str, str]:
 def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
     """In a step: the local derivative, above what it makes of the upstream gradient.
 
-    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``. What makes a
-    number that is none says how, from its step on.
+    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
     """
     local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
     amount, now = signed(flow.amount, style.digits), flow.paid == flow.step
@@ -303,10 +271,7 @@ def _gradients(picture: Picture) -> list[float | None]:
 
 
 def heading(picture: Picture, scale: Scale, style: Style) -> str:
-    """The label of the whole graph: a row each for the title, what was folded, the colours, and the kinds.
-
-    Each line is text, with coloured characters for samples: tables would be stretched to its width.
-    """
+    """The label of the whole graph: a row each for the title, what was folded, the colours, and the kinds."""
     count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
     lines = [_title(picture), escaped(picture.note or count, _NOTE)]
     if style.legend:
@@ -341,7 +306,7 @@ def _scale(picture: Picture, scale: Scale) -> str:
     without = (box for box in picture.boxes if box.grad is None and not box.blank)
     lacks = not picture.captions and any(box.data is not None for box in without)
     parts = [
-        f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
+        f"∇{_GAP * 2}{number(-scale.largest)} {minus} 0 {plus} +{top}",
         f"each fainter shade is {smaller} smaller, the faintest {number(ends[-1], 2)} or less",
         f"nan {_sample('■', scale.theme.nan)}" if nan else "",
         f"{_GAP}— not computed" if lacks else "",

@@ -1,21 +1,16 @@
-"""What a caller gives: how a picture is to look, the variables that he sees, and what is said of all else."""
+"""What a caller gives: how a picture is to look, and what is said of all else."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import sys
 from numbers import Integral
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp import Module, Trace, Value
+from microbp import Module, Trace
 from microbp.safe import quoted
 from viz.colours import DARK, LIGHT, Theme
-
-__all__ = ["FONT", "Style", "caller_scope", "flag", "not_drawn", "whole_number"]
 
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
 FONT = "DejaVu Sans,Verdana,sans-serif"
@@ -83,17 +78,3 @@ def flag(option: str, given: object) -> None:
     """TypeError where ``given`` is neither True nor False: "no" would count as yes."""
     if not isinstance(given, bool | np.bool_):
         raise TypeError(f"{option} is True or False, not {quoted(given)}")
-
-
-_INSIDE = tuple(str(Path(file).parent / "_")[:-1] for file in (__file__, inspect.getfile(Value)))
-
-
-def caller_scope() -> dict[str, Any]:
-    """The variables that the nearest code outside viz and microbp sees, the local ones first."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
-        frame = frame.f_back  # type: ignore[assignment]
-    if frame is None:
-        return {}
-    local = dict(frame.f_locals)
-    return local | {name: held for name, held in frame.f_globals.items() if name not in local}

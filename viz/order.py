@@ -12,19 +12,15 @@ from typing import NamedTuple
 
 from viz.picture import Box, Kind, Picture
 
-__all__ = ["LEAVES", "Order", "is_mesh", "order", "tidied"]
-
 LEAVES = frozenset({Kind.PARAMETER, Kind.INPUT, Kind.CONSTANT})
 #: From top to bottom more leaves of one reader than these stand in several rows of at least so many.
 _ACROSS, _LEAST = 6, 4
 
 
 class Order(NamedTuple):
-    """Boxes by their ids, under the id of the frame that they stand in."""
+    """Boxes by their ids, under the id of their frame: side by side, and one below the other."""
 
-    #: Those that stand side by side, from left to right.
     rows: dict[str, list[list[str]]]
-    #: Those of which one stands below the other.
     below: dict[str, list[tuple[str, str]]]
 
 
@@ -33,13 +29,6 @@ def order(picture: Picture, rankdir: str = "TB") -> Order:
 
     Folded boxes of one frame stand in a row, if as many boxes lie between them and the inputs: then no
     path leads from one to another. Many leaves that one box reads stand in rows below each other.
-
-    >>> from viz.picture import Box, Edge
-    >>> boxes = [Box(f"g{at}", Kind.FOLDED, f"neurons.{at}", group=("c0",)) for at in range(3)]
-    >>> order(Picture((*boxes,), ())).rows
-    {'c0': [['g0', 'g1', 'g2']]}
-    >>> order(Picture((*boxes,), (Edge("e1_0", "g0", "g1"),))).rows
-    {'c0': [['g0', 'g2']]}
     """
     depth, readers = picture.depths(), defaultdict[str, set[str]](set)
     for edge in picture.edges:
@@ -66,14 +55,7 @@ def order(picture: Picture, rankdir: str = "TB") -> Order:
 
 
 def is_mesh(picture: Picture, crowd: int) -> bool:
-    """Whether an edge leads from a box that more than ``crowd`` others read to one that reads as many.
-
-    >>> from viz.picture import Box, Edge
-    >>> boxes = [Box(f"g{at}", Kind.FOLDED, "") for at in range(6)]
-    >>> edges = [Edge(f"e{b}_{a}", f"g{a}", f"g{b}") for a in range(3) for b in range(3, 6)]
-    >>> is_mesh(Picture((*boxes,), (*edges,)), 2), is_mesh(Picture((*boxes,), (*edges,)), 3)
-    (True, False)
-    """
+    """Whether an edge leads from a box that more than ``crowd`` others read to one that reads as many."""
     ends = {(edge.source, edge.target) for edge in picture.edges}
     leaving, arriving = Counter(source for source, _ in ends), Counter(target for _, target in ends)
     return any(leaving[source] > crowd and arriving[target] > crowd for source, target in ends)
@@ -84,12 +66,6 @@ def tidied(picture: Picture) -> Picture:
 
     A name does not repeat the frames around it. A frame around frames with leaves is left out, and the
     inner ones bear its name: the edges into them need room between them.
-
-    >>> from viz.picture import Box, Cluster
-    >>> boxes = (Box("n0", Kind.PARAMETER, "layers.0.w.1", group=("c0", "c1")),)
-    >>> drawn = tidied(Picture(boxes, (), (Cluster("c0", "net"), Cluster("c1", "layers.0", "c0"))))
-    >>> drawn.boxes[0].name, drawn.boxes[0].group, drawn.clusters
-    ('w.1', ('c1',), (Cluster(id='c1', label='net.layers.0', parent=''),))
     """
     known = {cluster.id: cluster for cluster in picture.clusters}
     outer = {each for box in picture.boxes for each in box.group[:-1]}

@@ -11,8 +11,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-__all__ = ["STRIP", "Box", "Cluster", "Edge", "Flow", "Kind", "Picture", "Progress", "Row", "reach"]
-
 Key = TypeVar("Key", bound=Hashable)
 
 #: The most squares in the strip of a folded box; an array has up to 8 × 8.
@@ -24,9 +22,6 @@ def reach(boxes: Iterable[Key], operands: Mapping[Key, Sequence[Key]]) -> int:
 
     It decides how long an engine needs, which cuts an edge into a piece for each row. ``boxes`` come operands
     before users. Each stands in the row below the lowest of its operands, a leaf above the highest user.
-
-    >>> reach("wab", {"a": "ww", "b": "aw"})  # two edges from w to a, one to b below it, and that from a
-    5
     """
     row: dict[Key, int] = {}
     top: dict[Key, int] = {}
@@ -40,11 +35,7 @@ def reach(boxes: Iterable[Key], operands: Mapping[Key, Sequence[Key]]) -> int:
 
 
 class Kind(str, Enum):
-    """What a box stands for.
-
-    >>> Kind("sum") is Kind.SUM, Kind.INPUT.value
-    (True, 'input')
-    """
+    """What a box stands for."""
 
     #: A leaf that is learned.
     PARAMETER = "parameter"
@@ -72,12 +63,7 @@ class Row(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far the gradient of a box has come after so many steps of a backward pass.
-
-    >>> half = Progress(3, 4, ((2, 0.5), (5, 0.7)))
-    >>> half.paid, half.final, half._replace(step=5).final
-    (1, False, True)
-    """
+    """How far the gradient of a box has come after so many steps of a backward pass."""
 
     step: int
     #: The step in which it passes its gradient on; 0 for a leaf.
@@ -109,11 +95,7 @@ class Flow(NamedTuple):
 
 
 class Box(NamedTuple):
-    """One value, or several that are folded.
-
-    >>> Box("n0", Kind.PARAMETER, "w1", data=0.15, grad=None).times
-    1
-    """
+    """One value, or several that are folded."""
 
     #: ``n`` and the position of the value, ``g`` and that of the last of several: stable, and unique.
     id: str

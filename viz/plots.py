@@ -12,14 +12,11 @@ from microbp import History, Module, Value, no_grad
 from microbp.safe import quoted
 from viz.options import whole_number
 
-__all__ = ["Snapshots", "plot_boundary", "plot_cost", "plot_gradient_flow", "plot_histograms"]
-
 #: The colours of + and − in the drawings of graphs.
 BLUE, ORANGE, GREY = "#2166ac", "#b35806", "#555555"
 
 
 def _figure(width: float, height: float) -> Any:
-    """A new matplotlib Figure of that size in inches; ImportError says how to get matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -220,10 +217,8 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
 
 def _taken(snapshots: Snapshots, caller: str) -> None:
     if not isinstance(snapshots, Snapshots):
-        raise TypeError(
-            f"{caller}() takes Snapshots(net), with a take() after each backward(), not "
-            f"{type(snapshots).__name__}"
-        )
+        takes = "Snapshots(net), with a take() after each backward()"
+        raise TypeError(f"{caller}() takes {takes}, not {type(snapshots).__name__}")
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
 

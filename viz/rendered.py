@@ -13,8 +13,6 @@ from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
 from viz.options import Style
 
-__all__ = ["Rendered"]
-
 
 class Rendered:
     """A subclass has a property for each of its ``formats`` and suffixes, made when it is asked for first."""
@@ -29,8 +27,6 @@ class Rendered:
         for option, given, known in (("engine", engine, ENGINES), ("format", format, tuple(self.formats))):
             if given not in known:
                 raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, known))}")
-        if style is not None and not isinstance(style, Style):
-            raise TypeError(f"style is a viz.Style, not an object of type {type(style).__name__}")
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format

@@ -7,33 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
+from microbp.sites import user_scope
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
 from viz.kinds import formula, kinds
-from viz.options import Style, caller_scope, not_drawn, whole_number
+from viz.options import Style, not_drawn, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
-
-__all__ = ["MOST", "Film", "captions", "draw_step", "film"]
-
 
 #: Columns of a name, and how many names are listed.
 _NAME, _LISTED = 18, 3
 
 
 def captions(trace: Trace, digits: int = 4) -> list[str]:
-    """A line for each step, the first for the seed.
-
-    >>> from microbp import Value, trace
-    >>> w, x = Value(0.5, name="w"), Value(3.0, name="x")
-    >>> for each in captions(trace((w * x).tanh() * x, {})):
-    ...     print(each)
-    step 0 of 3: the pass begins with ∇v4 = 1
-    step 1 of 3: v4 = v3·x passes on +1 to x and v3
-    step 2 of 3: v3 = tanh(v2) passes on +3 to v2
-    step 3 of 3: v2 = w·x passes on +0.5421 to x and w
-    """
+    """A line for each step, the first for the seed."""
     graph, count = trace.graph, len(trace)
     first = f"step 0 of {count}: the pass begins with ∇{_name(graph.root.name)} = 1"
     return [first, *(f"step {step.index} of {count}: {_told(trace, step, digits)}" for step in trace.steps)]
@@ -45,8 +33,8 @@ def _told(trace: Trace, step: Step, digits: int) -> str:
     if not node.named:
         name = f"{name} = {shortened(plain(trace.graph.formula(node)), _NAME)}"
     given = Counter(trace.graph.nodes[each.operand].name for each in step.contributions)
-    names = [f"{_name(each)}{', twice' if count == 2 else f', {count} times' if count > 2 else ''}"
-             for each, count in given.items()]  # fmt: skip
+    often = {1: "", 2: ", twice"}
+    names = [_name(each) + often.get(count, f", {count} times") for each, count in given.items()]
     if len(names) > _LISTED:
         names = [*names[: _LISTED - 1], f"{len(names) - _LISTED + 1} more"]
     receivers = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
@@ -140,14 +128,9 @@ def film(
     digits: int,
     caller: str,
 ) -> Film:
-    """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors.
-
-    Raises TypeError for what is not a Value, Graph or Trace, TooManyValues for more than 300 boxes or
-    edges that cross more than 3,000 rows of them, NoGradientError for a constant, and as
-    :func:`viz.focus.focus` does.
-    """
+    """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors."""
     if isinstance(root, Value):
-        root = Graph(root, caller_scope() if names is None else names)
+        root = Graph(root, user_scope() if names is None else names)
     elif not isinstance(root, Graph | Trace):
         raise not_drawn(caller, "a Value, a Graph or a Trace", root)
     graph = root if isinstance(root, Graph) else root.graph

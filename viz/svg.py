@@ -8,8 +8,6 @@ from xml.etree import ElementTree as ET
 from viz.colours import LIGHT
 from viz.text import plain
 
-__all__ = ["SVG", "compact", "finished", "map_svg", "stage"]
-
 SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _G, _TITLE, _TEXT, _PATH = (f"{SVG}{name}" for name in ("g", "title", "text", "path"))
 _HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stroke"}
@@ -28,7 +26,6 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
     """An ``<svg>`` element as text, which shrinks with its page, from the bytes an engine wrote.
 
     Tooltips become ``<title>`` elements, which every browser shows and screen readers read; ids stay.
-    ``title`` is said for the picture as a whole; ``made_by`` stands in its ``<desc>``.
     """
     return _text(_finished(svg, title, made_by)) + "\n"
 
@@ -55,20 +52,14 @@ def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
 
 
 def _plain_tooltip(group: ET.Element) -> None:
-    """Takes the link that carries a tooltip out of a group, and puts its text into the title."""
-    told = None
-    for holder in group.findall(_G):
-        link = holder.find(f"{SVG}a")
-        if link is None:
-            continue
-        told = told or link.get(f"{_LINK}title")
-        place = list(group).index(holder)
-        group.remove(holder)
-        for offset, drawn in enumerate(link):
-            group.insert(place + offset, drawn)
+    """Takes the links that carry a tooltip out of a group, and puts its text into the title."""
     title = group.find(_TITLE)
-    if title is not None and told is not None:
-        title.text = told
+    for at, holder in reversed([*enumerate(group)]):
+        link = holder.find(f"{SVG}a")
+        if link is not None:
+            group[at : at + 1] = list(link)
+            if title is not None:
+                title.text = link.get(f"{_LINK}title")
 
 
 # ---------------------------------------------------------------------------------- parts of a page
@@ -92,8 +83,7 @@ def map_svg(svg: bytes, made_by: str) -> str:
 def stage(svg: bytes, made_by: str) -> tuple[str, dict[str, float]]:
     """The inside of an engine's SVG as what a script changes step by step, and what it fills of the plane.
 
-    In each box bear classes: its ``outline``, and, where it takes a gradient, the ``band``, the ``nabla``
-    and the ``gradient``, which ends at the right; in each edge its ``line``.
+    Classes tell the ``outline``, ``band``, ``nabla`` and ``gradient`` of a box, and the ``line`` of an edge.
     """
     root = _finished(svg, "", made_by)
     graph = _without_background(root)

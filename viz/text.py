@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from microbp.safe import cut, safe
-
-__all__ = [
-    "DASH", "MINUS", "cell", "columns", "escaped", "fixed", "font", "narrowed", "number", "plain", "room",
-    "shortened", "signed", "table",
-]  # fmt: skip
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
@@ -24,8 +21,7 @@ _LONGEST = 2_000
 def plain(text: str, *, lines: bool = False) -> str:
     """``text`` without what XML forbids or what cannot be seen; of a long name or title both ends.
 
-    Blanks alone become visible: ``␣␣``.
-    Where ``lines`` is true, the text is of several lines of ours: line breaks stay, and nothing is cut.
+    Blanks alone become visible: ``␣␣``. With ``lines`` it is one of ours: line breaks stay, nothing is cut.
     """
     shown = safe(text if lines else cut(text, _LONGEST), "xml", lines=lines)
     return shown if shown.strip() else "␣" * len(shown)
@@ -37,44 +33,24 @@ def columns(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """``text``, cut to so many columns with … at the end; a Chinese character takes two.
-
-    >>> shortened("activation_of_the_first_unit", 12), shortened("隐藏层的输出", 7)
-    ('activation_…', '隐藏层…')
-    """
-    if len(text) <= width and columns(text) <= width:
+    """``text``, cut to so many columns with … at the end; a Chinese character takes two."""
+    if columns(text) <= width:
         return text
-    room, kept = width - 1, 0
-    while kept < len(text) and columns(text[kept]) <= room:
-        room -= columns(text[kept])
-        kept += 1
-    return text[:kept] + "…"
+    return text[: bisect_left([*accumulate(map(columns, text))], width)] + "…"
 
 
 def narrowed(text: str, width: int) -> str:
-    """``text``, cut to so many columns with … inside: names that are long often differ at their ends.
-
-    >>> narrowed("weight_of_the_first_unit", 16), narrowed("weight_of_the_second", 16), narrowed("w5", 16)
-    ('weight_o…st_unit', 'weight_o…_second', 'w5')
-    """
-    if shortened(text, width) == text:
+    """``text``, cut to so many columns with … inside: names that are long often differ at their ends."""
+    if columns(text) <= width:
         return text
     end = shortened(text[::-1], width // 2)[-2::-1]
     return shortened(text, width - columns(end)) + end
 
 
 def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:
-    r"""``text`` for an HTML-like label or for a tooltip of DOT, shortened to ``width`` if it is given.
+    """``text`` for an HTML-like label or for a tooltip of DOT, shortened to ``width`` if it is given.
 
-    Neither an escape of DOT nor an entity is read into it. A tooltip keeps its line breaks, and doubles
-    backslashes twice, since Graphviz takes them away twice there.
-
-    >>> print(escaped('a<b>|{"\\N" &lt;}'))
-    a&lt;b&gt;|{&quot;\\N&quot; &amp;lt;}
-    >>> print(escaped("a\\N\nb", tooltip=True))
-    a\\\\N&#10;b
-    >>> escaped("  ")
-    '␣␣'
+    A tooltip keeps its line breaks, and doubles backslashes twice: Graphviz takes them away twice there.
     """
     shown = plain(text, lines=tooltip) or "␣"
     backslash = "\\" * (4 if tooltip else 2)
@@ -89,12 +65,7 @@ DASH = "—"
 def number(x: float | None, digits: int = 4) -> str:
     """``x`` to so many significant digits, without trailing zeros; a dash for None.
 
-    Below 1e-3 and from 1e4 on it has an exponent.
-
-    >>> number(0.59326999), number(-0.00043856773), number(12345.0), number(0.0)
-    ('0.5933', '−4.386e−4', '1.234e4', '0')
-    >>> number(None), number(float("nan")), number(-float("inf"))
-    ('—', 'nan', '−inf')
+    Below 1e-3 and from 1e4 on it has an exponent: ``−4.386e−4``.
     """
     if x is None:
         return DASH
@@ -102,24 +73,15 @@ def number(x: float | None, digits: int = 4) -> str:
         return {math.inf: "inf", -math.inf: f"{MINUS}inf", 0.0: "0"}.get(x, "nan")
     mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
     power = int(exponent)
-    if -3 <= power < 4:
-        text = _trimmed(f"{float(f'{mantissa}e{exponent}'):.{max(digits - 1 - power, 0)}f}")
-    else:
-        text = f"{_trimmed(mantissa)}e{power}"
-    return text.replace("-", MINUS)
+    plain = -3 <= power < 4
+    decimal = f"{float(f'{mantissa}e{exponent}'):.{max(digits - 1 - power, 0)}f}" if plain else mantissa
+    trimmed = decimal.rstrip("0").rstrip(".") if "." in decimal else decimal
+    return (trimmed if plain else f"{trimmed}e{power}").replace("-", MINUS)
 
 
 def signed(x: float | None, digits: int = 4) -> str:
-    """``x`` with its sign, as gradients are printed; 0 has none.
-
-    >>> signed(0.08216704), signed(-0.02260254), signed(0.0), signed(None)
-    ('+0.08217', '−0.0226', '0', '—')
-    """
+    """``x`` with its sign, as gradients are printed; 0 has none."""
     return ("+" if x is not None and x > 0 else "") + number(x, digits)
-
-
-def _trimmed(decimal: str) -> str:
-    return decimal.rstrip("0").rstrip(".") if "." in decimal else decimal
 
 
 #: Widths in DejaVu Sans, the widest of the fonts that a picture may be shown with, for a type of 1 point.
@@ -134,11 +96,7 @@ _BOLD = 1.1
 
 
 def room(texts: Iterable[str], size: float, *, bold: bool = False) -> int:
-    """So many points are as wide as the widest of ``texts`` in a type of that ``size``.
-
-    >>> room(["+0.08217", "−0.0226"], 10), room([], 10)
-    (55, 0)
-    """
+    """So many points are as wide as the widest of ``texts`` in a type of that ``size``."""
     size = size * _BOLD if bold else size
     # engines set each character to a whole point, if not all then some of them
     return max((sum(math.ceil(_width(each) * size) for each in text) for text in texts), default=0)

@@ -1,5 +1,5 @@
 """The step page: one file that shows a backward pass step by step, in any browser, without a network."""
 
-from viz.page.page import LARGEST, Page, TooManyValues, page
+from viz.page.page import LARGEST, Page, page
 
-__all__ = ["LARGEST", "Page", "TooManyValues", "page"]
+__all__ = ["LARGEST", "Page", "page"]

@@ -16,20 +16,14 @@ from viz.kinds import sign
 from viz.picture import Kind
 from viz.text import narrowed, plain
 
-__all__ = ["as_literal", "described", "sources"]
-
-
-#: How many lines are shown above and below a line at which something was recorded.
-AROUND = 8
-#: What stands beyond in a line is cut off.
-WIDEST = 240
+#: So many lines above and below one at which something was recorded are kept, and so many columns.
+AROUND, WIDEST = 8, 240
 
 
 def sources(sites: Iterable[str | None]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
     """Excerpts of the files in which the sites ``file:line`` lie; for each site its file's index and line.
 
-    Their folders are left out: a page is sent to others. A site whose text cannot be read (a file
-    that is gone, what was typed at a prompt) has no entry.
+    Folders are left out: a page is sent to others. A site whose text cannot be read has no entry.
     """
     wanted: dict[str, set[int]] = {}
     for site in sites:
@@ -117,11 +111,7 @@ def _number(x: float) -> float | str:
 
 
 def as_literal(data: Any) -> str:
-    r"""``data`` as JSON that can stand inside ``<script>``, whatever names are in it.
-
-    >>> print(as_literal({"name": "</script><!--"}))
-    {"name":"\u003c/script>\u003c!--"}
-    """
+    """``data`` as JSON that can stand inside ``<script>``, whatever names are in it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for each in "<\u2028\u2029":
         text = text.replace(each, f"\\u{ord(each):04x}")

@@ -38,9 +38,8 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
   const now = asked(position) ? null : gradient(position);
   const [count, all] = [received(position), gifts[position].length];
   const marks = { empty: all > 0 && now === null, current: position === current(), operand: gets(position), hit: found.has(position) };
-  const classes = ["node", nodes[position].kind, ...Object.keys(marks).filter((each) => marks[each])].join(" ");
-  look(group, [classes, now?.after, count], () => {
-    group.setAttribute("class", classes);
+  look(group, [now?.after, count, ...Object.values(marks)], () => {
+    group.setAttribute("class", ["node", nodes[position].kind, ...Object.keys(marks).filter((each) => marks[each])].join(" "));
     if (now === null) delete group.dataset.gradient;
     else group.dataset.gradient = String(now.after);
     if (!band) return;
@@ -52,7 +51,7 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
 
 function paintLine({ key, target, gift }, { group, line }) {
   const flowing = phase === "backward" && at > 0 && target === current() && gift !== null;
-  const sign = flowing ? signClass(gift.amount) : "";
+  const sign = flowing ? (asked(gift.operand) ? "zero" : signClass(gift.amount)) : "";
   look(group, [sign], () => {
     group.setAttribute("class", flowing ? `edge flowing ${sign}` : "edge");
     // the gradient goes up to the operand, and so does the arrow that carries it

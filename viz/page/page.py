@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.safe import quoted
+from microbp.sites import user_scope
 from viz import dot
 from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
@@ -21,15 +22,12 @@ from viz.engines import ENGINES, NoEngine, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.options import Style, caller_scope, not_drawn
+from viz.options import Style, not_drawn
 from viz.page.data import as_literal, described
 from viz.rendered import Rendered
 from viz.step_pictures import Film
 from viz.svg import map_svg, stage
 from viz.text import plain
-
-__all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
-
 
 #: In this order: each uses what stands above it.
 _SCRIPTS = (
@@ -38,11 +36,7 @@ _SCRIPTS = (
 
 
 def joined(title: str, data: Any, drawn: str = "", folded: str = "") -> str:
-    """The page as HTML, with graph and map as SVG. Nothing is loaded, and only its own script runs.
-
-    >>> "</script><b>" in joined("</script><b>", {"name": "</script><b>"})
-    False
-    """
+    """The page as HTML, with graph and map as SVG. Nothing is loaded, and only its own script runs."""
     style = _text("step.css").replace("/* dark pictures */", _dark())
     script = "\n".join(map(_text, _SCRIPTS))
     parts = {
@@ -163,7 +157,7 @@ def page(
         raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
     graph = root.graph if isinstance(root, Trace) else root
     if isinstance(graph, Value):
-        graph = Graph(graph, names=caller_scope() if names is None else names)
+        graph = Graph(graph, names=user_scope() if names is None else names)
     elif not isinstance(graph, Graph):
         raise not_drawn("page", "a Value, a Graph or a Trace", graph)
     if len(graph) > LARGEST:
@@ -206,10 +200,7 @@ def _stage(
 
 
 def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) -> tuple[str, list[str]]:
-    """The folded picture that stays beside the detail, as SVG, and for each value the id of its box in it.
-
-    Both are empty without an engine, and for so few values that they need no map.
-    """
+    """The folded picture that stays beside the detail, and for each value the id of its box; or neither."""
     if len(graph) < _MAPPED:
         return "", []
     levels = pictures(graph, "auto", 120, View(parameters))
