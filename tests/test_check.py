@@ -558,7 +558,7 @@ def test_claimed_gradients():
 @pytest.mark.parametrize(
     ("claimed", "error", "text"),
     [
-        ([1.0, 2.0], ValueError, r"^claimed gradients are in the shape of parameters: W\[0\] is in"),
+        ([1.0, 2.0], ValueError, r"in the shape of parameters, which are given too: W\[0\] is in"),
         ({"W": [1.0], "pair": [1.0, 1.0]}, ValueError, r"W\[1\] is in parameters only$"),
         ({"W": [1.0, 2.0], "pair": [1.0, 1.0, 1.0]}, ValueError, r"pair\[2\] is in claimed only$"),
         ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, r"pair\[0\] is in parameters only$"),
@@ -577,7 +577,7 @@ def test_claims_in_another_shape_are_refused(claimed, error, text):
 
 def test_claims_need_parameters():
     w = Value(1.0)
-    with pytest.raises(ValueError, match=r"^claimed gradients are in the shape of parameters: give these"):
+    with pytest.raises(ValueError, match=r"are given too: one is in claimed only$"):
         checked(w * w, claimed=2.0)
 
 
@@ -650,7 +650,7 @@ def test_a_change_that_leaves_the_number_alone_is_told_too():
 def test_nothing_to_check():
     with no_grad():
         constant = Value(1.0, name="c") * 2.0
-    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* on no leaf that takes a grad"):
+    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* a leaf that takes a gradient$"):
         checked(lambda: constant)
     with pytest.raises(NoGradientError, match=r"is a constant: there is no operation to audit$"):
         audit(constant)
@@ -661,7 +661,7 @@ def test_what_was_not_computed_by_an_operation_certifies_nothing():
     first = grad(abs(x), x, create_graph=True)
     with no_grad():
         constant = x * 2.0
-    told = "is not the result of a recorded operation but a leaf or a constant. Give a function that"
+    told = "is no result of recorded operations on a leaf that takes a gradient. Give a function that"
     for loss, word in ((x, "x = 0.0"), (constant, "Value(0.0)")):
         for parameters in (x, None):
             with pytest.raises(NoGradientError) as refused:
@@ -780,16 +780,16 @@ def test_what_was_given_by_mistake_is_said():
 
     w = Value(2.0, name="w")
     cases = (
-        (TypeError, "returns a real number, not '1.0'", lambda: checked(str, 1.0, gradient=1.0)),
-        (TypeError, r"not \['1'\]", lambda: checked(np.sum, ["1"], gradient=[1.0])),
-        (TypeError, r"array of real numbers, not \['1'\]", lambda: checked(np.sum, [1.0], gradient=["1"])),
-        (TypeError, "one array: missing a required argument: 'y'. Of several arrays check one: lambda x: f",
+        (TypeError, "^the function returned '1.0': .* a real number", lambda: checked(str, 1.0, gradient=1.0)),
+        (TypeError, r"^the array is \['1'\]: ", lambda: checked(np.sum, ["1"], gradient=[1.0])),
+        (TypeError, r"^the gradient is \['1'\]: ", lambda: checked(np.sum, [1.0], gradient=["1"])),
+        (TypeError, "^missing a required argument: 'y': .* of one array .* check one, lambda x: f",
          lambda: checked(two, 1.0, gradient=1.0)),
-        (TypeError, "one array: too many positional", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
+        (TypeError, "^too many positional .* of one array", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
         (ValueError, "give one of them", lambda: checked(np.sum, 1.0, gradient=1.0, claimed=1.0)),
         (ValueError, "nothing to check: no parameter was given", lambda: checked(np.sum, [], gradient=[])),
         (ValueError, "nothing to check: no parameter was given", lambda: checked(w * 2.0, [])),
-        (TypeError, "of several Values, check a sum", lambda: checked([w * 2.0])),
+        (TypeError, "Of several Values check a sum", lambda: checked([w * 2.0])),
     )  # fmt: skip
     for kind, told, call in cases:
         with pytest.raises(kind, match=told):
@@ -811,15 +811,15 @@ def test_what_is_no_function_of_an_array_is_refused():
 
     calls, restless = [], False
     for ragged in ([[1.0, 2.0], [3.0]], [np.ones((2, 2)), np.ones(2)]):
-        with pytest.raises(TypeError, match="takes the array at which, in x, not "):
+        with pytest.raises(TypeError, match=r"^the array is "):
             check_gradients(lambda _: 0.0, ragged, gradient=[1.0])
-        with pytest.raises(TypeError, match="the gradient is an array of real numbers, not "):
+        with pytest.raises(TypeError, match=r"^the gradient is .*: .* array of real numbers"):
             check_gradients(lambda _: 0.0, [1.0, 2.0], gradient=ragged)
-    with pytest.raises(TypeError, match="takes the array at which, in x, not 'x'"):
+    with pytest.raises(TypeError, match=r"^the array is 'x': "):
         checked(cost, "x", gradient=[1.0])
     with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
         checked(cost, [1.0, 2.0], gradient=[1.0])
-    with pytest.raises(TypeError, match=r"takes a function of an array, not Value.* as claimed=$"):
+    with pytest.raises(TypeError, match=r"^the function is Value.* as claimed=$"):
         checked(Value(1.0), [1.0], gradient=[1.0])
     restless = True
     with pytest.raises(ValueError, match=r"^two calls of the function gave \d\.0 and \d\.0: what it"):
@@ -856,8 +856,8 @@ def test_two_calls_must_agree():
 @pytest.mark.parametrize(
     ("loss", "text"),
     [
-        (3.0, r"^check_gradients\(\) takes a Value, or .* not 3\.0; of several Values, check a sum$"),
-        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain "),
+        (3.0, r"^the loss is 3\.0: check_gradients\(\) takes a Value, or a .* check a sum; "),
+        (lambda: 3.0, r"^the function returned 3\.0: .* that returns one\. .* of a function of plain "),
     ],
 )
 def test_the_loss_must_be_a_value(loss, text):
