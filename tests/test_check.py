@@ -236,7 +236,10 @@ def test_the_table_is_pinned():
     assert lines[4].split() == ["w", *3 * ["+1.0000000"], "0.0e+00", "±1.0e-09", "agree"]
     assert lines[4].endswith("   agree")
     assert lines[5].startswith("b                    0   +0.50000000          +0.50000000    1.0e+00   ±")
-    assert lines[5].endswith("   inconclusive: kink within the step: relu at v3, where b = 0.0")
+    assert lines[5].endswith(
+        "   inconclusive: not smooth: relu at v3 in a = b: the slope is 0 below, +1.0000000 above; "
+        "by convention 0"
+    )
     assert len(lines) == 6
 
 
@@ -332,7 +335,7 @@ def test_relu_at_zero_is_inconclusive_and_names_the_node():
     report = checked(loss)
     assert verdicts(report) == {"w": "inconclusive", "b": "inconclusive"}
     assert report.ok
-    pattern = r"kink within the step: relu at h1 \(.*test_check\.py:\d+\), where net1 = 0\.0"
+    pattern = r"not smooth: relu at h1 \(.*test_check\.py:\d+\) in a = net1: the slope is 0 .*"
     assert_matches(pattern, report["w"].why)
 
 
@@ -343,17 +346,17 @@ def test_conventions_at_two_corners_may_add_up_to_what_no_slope_is():
     assert report["z"].claimed == 0.0
     assert report["z"].numerical == pytest.approx(1.0)
     assert report["z"].verdict == "inconclusive"
-    assert report["z"].why == "kink within the step: relu at v2, where z = 0.0, and 1 more"
+    assert report["z"].why.startswith("not smooth: relu at v2 in a = z, and 1 more: the slope is")
 
 
 @pytest.mark.parametrize(
     ("corner", "why"),
     [
-        (lambda a, b: abs(a - b), "abs at y, where v2 = 0.0"),
-        (maximum, "maximum at y, where a - b = 0.0"),
-        (lambda a, b: select(a - b, a, 2.0 * b), "select at y, where v2 = 0.0"),
-        (lambda a, b: largest([a, b, 0.0]), "max at y"),
-        (lambda a, b: clip(a, b, 9.0), "clip at y, where a - b = 0.0"),
+        (lambda a, b: abs(a - b), "abs at y in a = v2"),
+        (maximum, "maximum at y in a = a"),
+        (lambda a, b: select(a - b, a, 2.0 * b), "select at y in c = v2"),
+        (lambda a, b: largest([a, b, 0.0]), "max at y in x[0] = a"),
+        (lambda a, b: clip(a, b, 9.0), "clip at y in a = a"),
     ],
 )
 def test_the_node_of_a_kink_is_named(corner, why):
@@ -361,7 +364,7 @@ def test_the_node_of_a_kink_is_named(corner, why):
     y = corner(a, b)
     report = checked(y * 3.0 + a)
     assert report["a"].verdict == "inconclusive"
-    assert report["a"].why == f"kink within the step: {why}"
+    assert report["a"].why.startswith(f"not smooth: {why}: the slope is ")
 
 
 @pytest.mark.parametrize("distance", [0.1, 1e-3, 1e-6, -1e-3, -1e-6, 1e-13, -1e-13])
@@ -433,8 +436,8 @@ def test_an_operation_undefined_within_the_step_is_named():
         report = checked(loss)
         assert report["a"].claimed == inf
         assert report["a"].verdict == "inconclusive"
-        told = "sqrt at v1 is undefined below 0.0, where the slope grows without bound"
-        assert report["a"].why == f"undefined within the step: {told}"
+        told = "sqrt at v1 in a = a: undefined below 0.0, where the slope grows without bound"
+        assert report["a"].why == f"not smooth: {told}"
 
 
 def test_a_loss_that_is_not_finite_is_inconclusive():
@@ -650,7 +653,7 @@ def test_a_change_that_leaves_the_number_alone_is_told_too():
 def test_nothing_to_check():
     with no_grad():
         constant = Value(1.0, name="c") * 2.0
-    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* a leaf that takes a gradient$"):
+    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* leaf that takes a gradient$"):
         checked(lambda: constant)
     with pytest.raises(NoGradientError, match=r"is a constant: there is no operation to audit$"):
         audit(constant)
@@ -780,12 +783,12 @@ def test_what_was_given_by_mistake_is_said():
 
     w = Value(2.0, name="w")
     cases = (
-        (TypeError, "^the function returned '1.0': .* a real number", lambda: checked(str, 1.0, gradient=1.0)),
+        (TypeError, "^the function returned '1.0': ", lambda: checked(str, 1.0, gradient=1.0)),
         (TypeError, r"^the array is \['1'\]: ", lambda: checked(np.sum, ["1"], gradient=[1.0])),
         (TypeError, r"^the gradient is \['1'\]: ", lambda: checked(np.sum, [1.0], gradient=["1"])),
         (TypeError, "^missing a required argument: 'y': .* of one array .* check one, lambda x: f",
          lambda: checked(two, 1.0, gradient=1.0)),
-        (TypeError, "^too many positional .* of one array", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
+        (TypeError, "^too many .* of one array", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
         (ValueError, "give one of them", lambda: checked(np.sum, 1.0, gradient=1.0, claimed=1.0)),
         (ValueError, "nothing to check: no parameter was given", lambda: checked(np.sum, [], gradient=[])),
         (ValueError, "nothing to check: no parameter was given", lambda: checked(w * 2.0, [])),
@@ -997,7 +1000,7 @@ def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power, x):
     assert audit((v - x) ** power, show=False).ok
     report = checked((v - x) ** power)
     assert report.ok
-    assert power == 1.05 or report["v"].why.startswith("undefined within the step: pow at ")
+    assert power == 1.05 or report["v"].why.startswith("not smooth: pow at ")
 
 
 @pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])
@@ -1151,7 +1154,7 @@ def test_of_a_leaf_read_before_and_after_its_changes_it_or_the_node_may_be_the_c
         total = total + (w * factor - 1.0) ** 2
     first = next(row for row in audit(total, show=False, names={}).rows if row.verdict == "CHANGED")
     assert first.why.endswith(
-        " = 0.8 was recorded, but its operands give 1.8 now; one of these was changed: w is 1.8 now, "
+        " = 0.8 was recorded, but its operands give 1.8 now: one of these was changed: w is 1.8 now, "
         "v1 is 0.8 now"
     )
 

@@ -21,12 +21,12 @@ import numpy as np
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check import measure
-from microbp.check.auditing import changes_in, grad_state, operands_of, sums, verdict
+from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
 from microbp.check.report import GradientReport, GradientRow
-from microbp.check.words import line_of, named, operand_names, operand_words, where
+from microbp.check.words import line_of, named, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.labels import variable_names
 from microbp.safe import quoted
 from microbp.sites import user_scope
@@ -46,9 +46,7 @@ WORDS = {"right": "agree", "corner": "inconclusive", "wrong": "DISAGREE", "unkno
 WHY = {
     "not finite": "not finite: {what} is {x!r}",
     "independent": "the loss does not depend on it",
-    "corner": "kink within the step: {operation}{more}",
-    "edge": "undefined within the step: {operation} is {why}{more}",
-    "undefined": "undefined within the step: {operation} is {why}{more}",
+    "corner": "not smooth: {rule} at {where} in {operand}{more}: {why}",
     "kink or jump": "kink or jump within the step: {why}",
     "branch": "another branch within the step: the function records other operations there",
     "unrecorded": "the function depends on it in a way that is not recorded (.data, float?)",
@@ -107,7 +105,7 @@ def check_gradients(
     name   back-propagated     numerical   central difference   relative   known to   verdict
     ...
     w           +2.8831289    +2.8831289 ...   agree
-    b                    0   +0.50000000 ...   inconclusive: kink within the step: relu at v5, where b = 0.0
+    b                    0   +0.50000000 ...   inconclusive: not smooth: relu at v5 in a = b: ...
     >>> report.ok, report["w"].verdict
     (True, 'agree')
 
@@ -444,7 +442,7 @@ class _Recorded:
         for what, x in (("the parameter", value.data), ("the loss", self.graph.root.data)):
             if not math.isfinite(x):
                 return Verdict(math.nan, "unknown", WHY["not finite"].format(what=what, x=x), math.inf)
-        size = 0.0 if place is None else self.sizes[place]
+        size = 0.0 if place is None else float(self.sizes[place])
         scale = self.rounding * size, size
         if self.function is not None and (departs := self._departs(self.function, value, place)):
             found = _by_differences(partial(_number_at, self.function, value), value.data, claim, *scale)
@@ -483,34 +481,26 @@ class _Recorded:
     def _explained(self, place: int, found: Verdict, blame: bool) -> Verdict:
         """A verdict that is not right, by the local derivatives on the way of a gradient and their sum."""
         way = dependents(self.graph, [place])
-        met: dict[str, dict[int, tuple[Node, int, Verdict]]] = {}
-        for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist()):
-            for i in (i for i, operand in enumerate(node.operands) if type(operand) is int and way[operand]):
-                one = self.local(node.position, i)
-                met.setdefault(one.word, {}).setdefault(node.position, (node, i, one))
+        met = [
+            (node, i, self.local(node.position, i))
+            for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist())
+            for i, operand in enumerate(node.operands)
+            if type(operand) is int and way[operand]
+        ]
         decided = found.word == "wrong" and blame
-        for word in ("wrong",) * decided + ("undefined", "edge", "corner"):
-            for node, i, one in met.get(word, {}).values():
+        for word, kinds in (("wrong", {"wrong"}),) * decided + (("corner", {"undefined", "edge", "corner"}),):
+            of = [each for each in met if each[2].word in kinds]
+            others = len({node.position for node, *_ in of}) - 1
+            for node, i, one in of[:1]:
                 why = WHY[word].format(
-                    operation=self._operation(node), why=one.why, rule=node.rule and node.rule.name,
-                    operand=operand_words(self.graph, node)[i], where=where(node),
-                    stated=number(node.local_derivatives[i]), measured=number(one.measured),
-                    more=f", and {len(met[word]) - 1} more" if len(met[word]) > 1 else "",
+                    rule=node.rule and node.rule.name, where=where(node), why=one.why,
+                    operand=operand_words(self.graph, node)[i], stated=number(node.local_derivatives[i]),
+                    measured=number(one.measured), more=f", and {others} more" if others else "",
                 )  # fmt: skip
-                return found._replace(word="wrong" if word == "wrong" else "corner", why=why)
+                return found._replace(word=word, why=why)
         if not decided:
             return found
         summed, told = sums(self.graph, self.gradients)
         if not summed:
             return found._replace(why=WHY["sums"].format(told=told))
         return found._replace(word="unknown", why=WHY["fine"])
-
-    def _operation(self, node: Node) -> str:
-        """``relu at h1 (net.py:14), where net1 = 0.0``: an operation, and what its corner hangs on."""
-        rule, told = node.rule, f"{node.rule and node.rule.name} at {where(node)}"
-        if rule is None or not rule.kink or rule.over:
-            return told
-        names = dict(zip(rule.args, operand_names(self.graph, node), strict=True))
-        scope = dict(zip(rule.args, operands_of(node, self.numbers), strict=True))
-        value, kink = min(((each.evaluate(scope), each) for each in rule.kink), key=lambda each: abs(each[0]))
-        return f"{told}, where {kink.rename(names)} = {value!r}"
