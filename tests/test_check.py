@@ -203,8 +203,33 @@ def test_parameters_must_be_values(parameters):
         numerical_gradient(lambda: 1.0, parameters)
 
 
+def test_what_a_function_does_not_compute_anew_is_told():
+    """Of u = 3w, computed outside, the derivative of u·w would be 3w in place of 6w, and that of u·u 0."""
+    w, v = Value(2.0, name="w"), Value(5.0, name="v")
+    u = w * 3.0
+    told = r"was computed from w = 2\.0 before the function was called, .* compute it within the function$"
+    for function in (lambda: u * w, lambda: u * u, lambda: u):
+        for call in (numerical_gradient, checked):
+            with pytest.raises(NoGradientError, match=told):
+                call(function, w)
+    assert numerical_gradient(lambda: u * v, [v, u]) == pytest.approx([6.0, 5.0])
+    assert checked(lambda: u * v, v).ok
+    known = {}
+
+    def remembered():
+        if w.data not in known:
+            known[w.data] = w * w
+        return known[w.data] * v
+
+    assert numerical_gradient(remembered, w) == pytest.approx(20.0)
+    assert checked(remembered).counts == {"agree": 2}
+
+
 def test_the_function_must_give_a_number():
     w = Value(1.0)
+    for function, told in (w * w, r"^Value\("), (lambda x: x, "^missing a required argument: 'x'"):
+        with pytest.raises(TypeError, match=rf"{told}.*: numerical_gradient\(\) takes a function without "):
+            numerical_gradient(function, w)
     with pytest.raises(TypeError, match=r"^a function to differentiate takes a real number, not"):
         numerical_gradient(lambda: [w], w)
 
@@ -824,6 +849,8 @@ def test_what_is_no_function_of_an_array_is_refused():
         checked(cost, [1.0, 2.0], gradient=[1.0])
     with pytest.raises(TypeError, match=r"^the function is Value.* as claimed=$"):
         checked(Value(1.0), [1.0], gradient=[1.0])
+    with pytest.raises(TypeError, match=r"^the array is masked_array"):
+        checked(cost, np.ma.masked_array([1.0, 2.0], [False, True]), gradient=[1.0, 1.0])
     restless = True
     with pytest.raises(ValueError, match=r"^two calls of the function gave \d\.0 and \d\.0: what it"):
         checked(cost, [1.0], gradient=[1.0])

@@ -28,6 +28,7 @@ from microbp.check.words import line_of, named, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph
 from microbp.labels import variable_names
+from microbp.loops import masked
 from microbp.safe import quoted
 from microbp.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
@@ -76,6 +77,9 @@ WRONG_CALL = {
     "frozen": "{0} is frozen (requires_grad is False)",
     "computed": "{0} was computed, and each call of the function computes it anew: give leaves, or the "
         "recorded loss in place of the function",
+    "before": "{0} was computed from {1} before the function was called, which does not compute it anew: "
+        "compute it within the function",
+    "function": "{0}: numerical_gradient() takes a function without arguments that gives a Value or a number",
     "size": "check_gradients() computes the graph again for each parameter, and {0:,} times {1:,} values is "
         "more than {2:,}: give fewer of them, check_gradients(loss, [w, b]), or the loss of one sample",
 }  # fmt: skip
@@ -173,17 +177,32 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     A step at which the function is undefined is left out; if that leaves none, the result is nan.
     Expect ten digits or more of a smooth function, fewer where large numbers cancel in it.
 
-    Raises TypeError where the parameters are no Values or the function gives no number.
+    Raises TypeError where the parameters are no Values or the function gives no number; NoGradientError
+    where a part of what it gives was computed from them before, so that it does not move with them.
     """
     @np.errstate(all="ignore")  # beside the point a function may be undefined, or overflow
     def measured(_: str, value: Any) -> Any:
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("numerical_gradient()", value))
+        _anew(first, tried(_moved, function, value, value.data + _PROBES[0]), value)
         got = differences(partial(_number_at, function, value), value.data)
         return got if details else got.value
 
-    function()  # what is wrong with it anywhere is no step to be left out
+    if isinstance(function, Value) or not callable(function):
+        raise TypeError(WRONG_CALL["function"].format(quoted(function)))
+    _takes("function", function)
+    first = function()  # what is wrong with it anywhere is no step to be left out
     return _mapped(parameters, measured)
+
+
+def _anew(first: Any, moved: Any, value: Value) -> None:
+    """Refuse a function whose result, with a Value moved, holds what was computed from that before."""
+    if isinstance(first, Value) and isinstance(moved, Value):
+        graph, kept = Graph(first, {}), Graph(moved, {})._places
+        way = dependents(graph, [graph._places[id(value)]] if id(value) in graph._places else [])
+        for place, each in enumerate(graph._values):
+            if way[place] and each is not value and id(each) in kept:
+                raise NoGradientError(WRONG_CALL["before"].format(describe(each), describe(value)))
 
 
 def _mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
@@ -231,7 +250,7 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
 
     def real(given: Any, what: str) -> Any:
         with suppress(TypeError, ValueError):  # rows of unequal length, too
-            if given is not None and np.asarray(given).dtype.kind in "biufO":
+            if given is not None and not masked(given) and np.asarray(given).dtype.kind in "biufO":
                 return np.array(given, dtype=float)
         raise TypeError(WRONG_CALL["array"].format(f"{what} {quoted(given)}"))
 
@@ -379,7 +398,8 @@ class _Recorded:
     """A recorded loss, its back-propagated gradients, and the verdict on each of them."""
 
     def __init__(self, root: Value, function: Callable[[], Any] | None, names: Mapping[str, Any]) -> None:
-        self.graph, self.function, self.variables = Graph(root, names), function, variable_names(names)
+        self.root, self.graph, self.function = root, Graph(root, names), function
+        self.variables = variable_names(names)
         bounded("check_gradients()", self.graph)
         for change in changes_in(self.graph) if function is None else ():
             at = f" [{line_of(change.node.site)}]" if change.node.site else ""
@@ -474,6 +494,7 @@ class _Recorded:
             if same(y.data if isinstance(y, Value) else y, tried(self._at, place, x)):
                 continue
             if isinstance(y, Value) and operations(Graph(y, {})) == operations(self.graph):
+                _anew(self.root, y, value)
                 return "unrecorded"
             departs = "branch" if part in _PROBES[-2:] else departs
         return departs
