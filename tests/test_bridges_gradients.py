@@ -129,6 +129,20 @@ def test_a_function_of_single_precision_is_judged_by_what_can_be_known(seed: int
     right = check_gradients(single, x, gradient=slope, show=False)
     assert right.ok
     assert right.counts["agree"] >= 6
-    assert "the function computes in single precision: what agrees is known to a percent" in str(right)
+    assert "the function gives no more than single precision: what agrees is known to a percent" in str(right)
     wrong = check_gradients(single, x, gradient=lambda x: slope(x) * 1.05, show=False)
     assert wrong.counts["DISAGREE"] >= 6
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float16])
+@pytest.mark.parametrize("offset", [0.0, 1000.0, 1e4])
+def test_single_precision_is_seen_where_a_float_is_returned(precision: Any, offset: float) -> None:
+    """It may stand still, or move by whole steps, where the derivative is not 0 at all."""
+    x = np.random.default_rng(1).normal(size=8)
+    within = check_gradients(
+        lambda x: float(precision(np.sum(np.tanh(x)) * 0.3 + offset)), x, gradient=slope, show=False
+    )
+    assert within.ok
+    assert [note.partition(":")[0] for note in within.notes] == ["the function gives no more than single precision"]
+    constant = check_gradients(lambda _: 5.0, x, gradient=np.full(8, 0.1), show=False)
+    assert constant.counts == {"DISAGREE": 8}

@@ -47,6 +47,8 @@ class Derivative(NamedTuple):
     step: float = 0.0
     #: The largest slope between the point and any other that went into ``value``.
     steepest: float = 0.0
+    #: The last digit of what the function gives, which may compute in single precision.
+    eps: float = EPS
 
     @property
     def kinked(self) -> bool:
@@ -83,9 +85,7 @@ class Verdict(NamedTuple):
     off: float = 0.0
 
 
-def judge(
-    claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0, eps: float = EPS
-) -> Verdict:
+def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
     """The verdict: the first line of the table that fits.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
@@ -95,7 +95,7 @@ def judge(
     """
     larger, known = max(abs(claim), abs(got.value)), SAFETY * got.error
     off = known + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
-    decisive = DECISIVE if eps <= EPS else 1e-2  # a percent in single precision
+    decisive = DECISIVE if got.eps <= EPS else 1e-2  # a percent in single precision
     clear = known <= decisive * max(abs(got.value), got.steepest)
     between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
     grows = "corner" if claim == got.value else "unknown"
@@ -196,10 +196,8 @@ _FIRST = 0.013
 _WINDOW = 4
 
 
-def differences(
-    f: Callable[[float], float], x: float, *, patient: bool = False, eps: float = EPS
-) -> Derivative:
-    """The derivative of a function that can only be called; ``eps`` is the last digit of what it gives.
+def differences(f: Callable[[float], float], x: float, *, patient: bool = False) -> Derivative:
+    """The derivative of a function that can only be called.
 
     Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
@@ -211,14 +209,14 @@ def differences(
     # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
     steps = [h for h in steps if (h < 0.13 * size or h > _LAST) and x - h < x < x + h]
     if not patient:
-        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW], eps)
+        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW])
         if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
             return near
-    return _extrapolated(f, x, steps, eps)
+    return _extrapolated(f, x, steps)
 
 
 @np.errstate(all="ignore")
-def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float], eps: float) -> Derivative:
+def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float]) -> Derivative:
     """The best entry of Ridders' tableau over neighbouring steps.
 
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
@@ -226,6 +224,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     """
     y, h = tried(f, x), np.array(steps)
     above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
+    eps = _last_digit(np.array([y, *above, *under]))
     changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
     found, best = NOTHING, (True, math.inf)
     right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
@@ -253,12 +252,20 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
         for i in np.flatnonzero(good).tolist():
             steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
             value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
-            one = Derivative(value, off, value - half, value + half, steps[i], steepest)
+            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps)
             # A function that does not move at all at small steps may just absorb them.
             decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
             if (rank := (not decisive, off + abs(half))) < best:
                 found, best = one, rank
     return found
+
+
+def _last_digit(numbers: Any) -> float:
+    """The relative size of the last binary digit in use; where hardly any is, that of single precision."""
+    fractions = np.frexp(numbers[np.isfinite(numbers) & (numbers != 0.0)])[0]
+    whole = (fractions * 2.0**53).astype(np.int64)
+    used = 54 - int(np.min(np.frexp((whole & -whole).astype(float))[1], initial=54))
+    return float(2.0 ** (1 - (used if used > 7 else 24)))
 
 
 def _in_steps(changes: Any, least: float) -> bool:
