@@ -300,7 +300,7 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
             claim = float(claimed.gradients[array][place])
             element = f"[{','.join(map(str, place))}]" if place else ""
             got = differences(along, x, patient=True)
-            single |= got.eps > EPS
+            single |= got.single
             rows.append(_row(name + element, claim, _by_differences(claim, got), _central(along, x)))
     notes = claimed.notes + (WHY["single"],) * single
     return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), notes, claimed.source)
