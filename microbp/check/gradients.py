@@ -352,8 +352,9 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     if not same(loss.data, again.data):
         raise ValueError(WRONG_CALL["restless"].format(loss.data, again.data))
     case = _Recorded(loss, function, {**(parameters if isinstance(parameters, Mapping) else {}), **scope})
-    leaves = [value for value in case.graph._values if value.is_leaf and value.requires_grad]
-    lasting = [value for value in leaves if id(value) in Graph(again)._places]
+    leaves = [each for each in case.graph._values if each.is_leaf and each.requires_grad]
+    called = Graph(again, {})
+    lasting = [each for each in leaves if id(each) in called._places]
     fresh = len(leaves) - len(lasting)
     computed = function is not None or case.graph.root.rule is not None
     if parameters is None and claimed is None:
