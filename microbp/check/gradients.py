@@ -468,13 +468,13 @@ class _Recorded:
         found, along = judge(claim, Derivative(slope, 0.0, slope, slope), *scale), partial(self._at, place)
         if place is None:
             return found._replace(why=found.why or WHY["independent"])
-        if found.word != "right" and math.isfinite(claim):
-            found = judge(claim, measure.complex_step(along, value.data), *scale)
-        elif found.word != "right":  # where the chain rule breaks down, complex numbers may go another way
+        if not math.isfinite(claim):  # where the chain rule breaks down, complex numbers may go another way
             found = _by_differences(claim, differences(along, value.data, patient=True), *scale)
             if found.word == "wrong":  # unless a rule has no derivative there, as (-2)**b has none in b
                 none = np.isnan(self.graph.local[self.graph.args >= 0]).any()
                 return found._replace(word="unknown" if none else "wrong")
+        elif math.isnan(slope):
+            found = judge(claim, measure.complex_step(along, value.data), *scale)
         return found if found.word == "right" else self._explained(place, found, blame)
 
     def _departs(self, function: Callable[[], Any], value: Value, place: int | None) -> str:
