@@ -66,13 +66,13 @@ def test_gradients_that_do_not_fit_are_told() -> None:
 @pytest.mark.parametrize(
     ("function", "x", "gradient", "text"),
     [
-        (np.sum, None, np.ones_like, "takes the array at which, in x, not None"),
-        (np.sum, [1j], np.ones_like, r"takes the array at which, in x, not \[1j\]"),
-        (np.sum, [1.0], lambda x: x + 0j, "the gradient is an array of real numbers, not array"),
-        (np.sum, [1.0], np.ndarray.sort, "the gradient is an array of real numbers, not None"),
-        (np.square, [1.0, 2.0], np.ones_like, r"the function returns a real number, not \[1\. 4\.\]"),
-        (np.ndarray.sort, [1.0], np.ones_like, "the function returns a real number, not None"),
-        (lambda x: x.sum(), [1.0], None, r"without arguments: missing .*'x'.*f, x, gradient=g\)$"),
+        (np.sum, None, np.ones_like, "^the array is None: .* takes a function of one array"),
+        (np.sum, [1j], np.ones_like, r"^the array is \[1j\]: "),
+        (np.sum, [1.0], lambda x: x + 0j, "^the gradient is array"),
+        (np.sum, [1.0], np.ndarray.sort, "^the gradient is None: .* an array of real numbers"),
+        (np.square, [1.0, 2.0], np.ones_like, r"^the function returned array\(\[1\., 4\.\]\): "),
+        (np.ndarray.sort, [1.0], np.ones_like, "^the function returned None: "),
+        (lambda x: x.sum(), [1.0], None, r"^missing .*'x': .* without arguments.*f, x, gradient=g\)$"),
     ],
 )
 def test_what_is_no_function_of_an_array_is_told(function: Any, x: Any, gradient: Any, text: str) -> None:
@@ -129,6 +129,21 @@ def test_a_function_of_single_precision_is_judged_by_what_can_be_known(seed: int
     right = check_gradients(single, x, gradient=slope, show=False)
     assert right.ok
     assert right.counts["agree"] >= 6
-    assert "the function computes in single precision: what agrees is known to a percent" in str(right)
+    assert "the function gives no more than single precision: what agrees is known to a percent" in str(right)
     wrong = check_gradients(single, x, gradient=lambda x: slope(x) * 1.05, show=False)
     assert wrong.counts["DISAGREE"] >= 6
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float16])
+@pytest.mark.parametrize("offset", [0.0, 1000.0, 1e4])
+def test_single_precision_is_seen_where_a_float_is_returned(precision: Any, offset: float) -> None:
+    """It may stand still, or move by whole steps, where the derivative is not 0 at all."""
+    x = np.random.default_rng(1).normal(size=8)
+    within = check_gradients(
+        lambda x: float(precision(np.sum(np.tanh(x)) * 0.3 + offset)), x, gradient=slope, show=False
+    )
+    assert within.ok
+    (note,) = within.notes
+    assert note.startswith("the function gives no more than single precision: ")
+    constant = check_gradients(lambda _: 5.0, x, gradient=np.full(8, 0.1), show=False)
+    assert constant.counts == {"DISAGREE": 8}

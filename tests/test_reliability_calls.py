@@ -175,7 +175,7 @@ class World:
             "microbp.Program.map_reduce data": [[1.0], [2.0]], "microbp.Program.map_reduce client": Here(),
             "microbp.fit epochs": 1, "microbp.data_of x": w, "microbp.grad_of x": w,
             "microbp.softmax x": [w, 1.0], "microbp.log_softmax x": [w, 1.0], "microbp.Value other": 2.0,
-            "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,
+            "microbp.numerical_gradient function": lambda: w * w * x, "microbp.Array kth": 0,
             "microbp.define name": f"own{len(RULES)}", "microbp.define args": "x",
             "microbp.define y": "x*x", "microbp.define d": "2*x", "microbp.step commands": ["quit"],
             "microbp.diagnose loss": y, "microbp.explain value": w,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from contextvars import Context
 from typing import Any, NamedTuple
 
@@ -158,30 +157,25 @@ def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict:
 
 def rounding_error(rule: Rule, entries: list[Any], place: int | None) -> float:
     """That of the derivative in the operand at ``place``, of the value for None; 0 if it cannot be told."""
-    graph = Context().run(_formula, rule, entries, place)  # no ``no_grad()`` holds here
-    if graph is None:
+
+    def recorded() -> Any:
+        values = [list(map(Value, each)) if type(each) is list else Value(each) for each in entries]
+        scope, elements = dict(zip(rule.args, values, strict=True)), rule.elements(values)
+        reading = ON_VALUES._replace(known={})
+        y = rule.y.evaluate(scope, reading, elements)
+        flat = [(d, each) for d, arg in zip(rule.d, rule.args, strict=True)
+                for each in (elements if arg in rule.over else [{}])]  # fmt: skip
+        d, element = (rule.y, {}) if place is None else flat[place]
+        return d.evaluate({**scope, **element, "y": y}, reading, elements)
+
+    formula = tried(Context().run, recorded)  # no ``no_grad()`` holds here
+    if not isinstance(formula, Value) or formula.is_leaf:
         return 0.0
+    graph = Graph(formula, {})
     with np.errstate(all="ignore"):
         last = (EPS * abs(graph.data) + EPS * TINY) * (graph.op >= 0)
         error = last * abs(backward(graph, {len(graph) - 1: 1.0}))
     return float(np.sum(error, where=np.isfinite(error)))
-
-
-def _formula(rule: Rule, entries: list[Any], place: int | None) -> Graph | None:
-    """The record of the formula itself; None where it is a number as it was given, or undefined."""
-    values = [list(map(Value, each)) if type(each) is list else Value(each) for each in entries]
-    scope, elements = dict(zip(rule.args, values, strict=True)), rule.elements(values)
-    flat = [(d, each) for d, arg in zip(rule.d, rule.args, strict=True)
-            for each in (elements if arg in rule.over else [{}])]  # fmt: skip
-    reading = ON_VALUES._replace(known={})
-    with suppress(ArithmeticError, ValueError):
-        found = rule.y.evaluate(scope, reading, elements)
-        if place is not None:
-            d, element = flat[place]
-            found = d.evaluate({**scope, **element, "y": found}, reading, elements)
-        if isinstance(found, Value) and not found.is_leaf:
-            return Graph(found, {})
-    return None
 
 
 # -------------------------------------------------------------------------------------------- the record
@@ -196,32 +190,30 @@ class Change(NamedTuple):
 
 def changes_in(graph: Graph) -> list[Change]:
     """The nodes whose number, or a local derivative, is not what their operands give now."""
-    numbers, names = graph.data.tolist(), graph.names
-    nows = {node.position: now for node in graph for now in otherwise(node, numbers)}
-    # What was there before: in a leaf what it remembers, in another node what its operands give.
-    before = dict(nows)
-    for place, value in enumerate(graph._values if nows else ()):
-        if graph.op[place] < 0 and value is not None and value._da is not None:
-            before[place] = value._da
-    found = []
-    for place, now in nows.items():
-        node = graph.nodes[place]
+    numbers, names, found = graph.data.tolist(), graph.names, []
+    # What was there before: in a leaf what it remembers, in what was put in by hand what its operands give.
+    kept = {at: value._da for at, value in enumerate(graph._values) if value is not None and value.is_leaf}
+    before = {at: x for at, x in kept.items() if x is not None and not same(x, numbers[at])}
+    for node, now in ((each, now) for each in graph for now in otherwise(each, numbers)):
         near = [*dict.fromkeys(each for each in node.operands if type(each) is int)]
-        moved = [each for each in near if each in before and not same(before[each], numbers[each])]
-        causes = [[each] for each in moved] + [moved] if moved else [[place]] * bool(graph._values)
-        told = [f"{names[each]} is {numbers[each]!r} now" for each in (*(moved or near), place)]
-        several, held = "; one of these was changed", "was recorded"
-        for cause in causes:
+        moved = [each for each in near if each in before]
+        by_hand = bool(graph._values) and not moved
+        if by_hand:
+            before[node.position] = now
+        for cause in [[node.position]] if by_hand else [*([each] for each in moved), moved]:
             then = {each: before[each] if each in cause else numbers[each] for each in near}
-            if cause == [place] or not [*otherwise(node, then)]:
+            if by_hand or (cause and not [*otherwise(node, then)]):
                 told = [f"{names[each]} was {before[each]!r} and is {numbers[each]!r} now" for each in cause]
-                several, held = "", "stands there" if cause == [place] else held
                 break
+        else:
+            told = [f"{names[each]} is {numbers[each]!r} now" for each in (*(moved or near), node.position)]
+            told[0] = f"one of these was changed: {told[0]}"
         gives = "nothing" if math.isnan(now) else repr(now)
+        held = "stands there" if by_hand else "was recorded"
         what = f"{graph.equation(node)} {held}, but its operands give {gives} now"
         if same(now, node.data):
             what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
-        found.append(Change(node, now, f"{what}{several}: {', '.join(told)}"))
+        found.append(Change(node, now, f"{what}: {', '.join(told)}"))
     return found
 
 

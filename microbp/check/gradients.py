@@ -21,71 +21,65 @@ import numpy as np
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check import measure
-from microbp.check.auditing import changes_in, grad_state, operands_of, sums, verdict
+from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
 from microbp.check.report import GradientReport, GradientRow
-from microbp.check.words import line_of, named, operand_names, operand_words, where
+from microbp.check.words import line_of, named, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.labels import variable_names
+from microbp.loops import masked
 from microbp.safe import quoted
 from microbp.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
 from microbp.tables import number
 from microbp.value import Value, as_number, describe
 
-#: So many values are computed anew in all, in some ten seconds; and so many complex numbers are held at once.
-WORK, _HELD = 60_000_000, 2_000_000
+#: So many values are computed anew in all, in some ten seconds; so many complex numbers are held at once, in
+#: so many columns.
+WORK, _HELD, _COLUMNS = 60_000_000, 2_000_000, 1000
 #: The step of the plain central difference, which learners know: where its two errors balance.
 _CENTRAL: float = EPS ** (1 / 3)
 #: At these parts of a parameter on either side a function has to give what it has recorded.
-_PROBES = [sign * h for h in (2.0**-13, 2.0**-26, 2.0**-40) for sign in (1.0, -1.0)]
+_PROBES = [sign * h for h in (2.0**-13, 2.0**-40) for sign in (1.0, -1.0)]
 #: The verdicts on a gradient. A corner is a matter of convention, and conventions may add up to no slope.
 WORDS = {"right": "agree", "corner": "inconclusive", "wrong": "DISAGREE", "unknown": "inconclusive"}
 WHY = {
     "not finite": "not finite: {what} is {x!r}",
     "independent": "the loss does not depend on it",
-    "corner": "kink within the step: {operation}{more}",
-    "edge": "undefined within the step: {operation} is {why}{more}",
-    "undefined": "undefined within the step: {operation} is {why}{more}",
+    "corner": "not smooth: {rule} at {where} in {operand}{more}: {why}",
     "kink or jump": "kink or jump within the step: {why}",
     "branch": "another branch within the step: the function records other operations there",
     "unrecorded": "the function depends on it in a way that is not recorded (.data, float?)",
     "wrong": "rule {rule} is wrong at {where}: its derivative in {operand} is {stated}, measured {measured}",
     "sums": "wrong accumulation: {told}",
     "fine": "no local derivative is wrong: the loss has finer structure than the steps can show",
-    "single": "the function computes in single precision: what agrees is known to a percent",
+    "single": "the function gives no more than single precision: what agrees is known to a percent",
     "fresh": "leaves that each call makes anew are not checked: {count}",
 }
 WRONG_CALL = {
-    "array function": "with gradient=, check_gradients() takes a function of an array, not {0}; "
-        "other gradients than the recorded ones of a loss are given as claimed=",
-    "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0}",
-    "claim": "the gradient is an array of real numbers, not {0}",
-    "number": "with gradient=, the function returns a real number, not {0}; of several, check a sum",
-    "shape": "the gradient has the shape {0}, the array {1}",
-    "arguments, array": "with gradient=, the function and its gradient are called with one array: {0}. Of "
-        "several arrays check one: lambda x: f(x, y)",
-    "arguments, Value": "check_gradients() calls a function of Values without arguments: {0}. Of a function "
-        "of plain arrays give the array and its gradient: check_gradients(f, x, gradient=g)",
-    "function": "check_gradients() takes a Value, or a function without arguments that gives one, not {0}; "
-        "of several Values, check a sum",
+    "Values": "{0}: check_gradients() takes a Value, or a function without arguments that returns one. Of "
+        "several Values check a sum; of a function of plain arrays give the array and its gradient: "
+        "check_gradients(f, x, gradient=g)",
+    "array": "{0}: check_gradients(f, x, gradient=g) takes a function of one array that returns a real "
+        "number, the array, and the gradient, an array of real numbers or the function that gives it. Of "
+        "several arrays check one, lambda x: f(x, y); of a recorded loss give other gradients as claimed=",
     "both": "gradient= is claimed of a function of an array, claimed= of a recorded loss: give one of them",
-    "nothing": "there is nothing to check: no parameter was given",
-    "result": "the function must return the loss as a Value, not {0!r}; of a function of plain arrays "
-        "give the array and its gradient: check_gradients(f, x, gradient=g)",
+    "shape": "the gradient has the shape {0}, the array {1}",
+    "odd claim": "claimed gradients are in the shape of parameters, which are given too: {0} is in {1} only",
     "restless": "two calls of the function gave {0!r} and {1!r}: what it gives must depend on the parameters "
         "alone. Fix its seed, and leave updates out of it",
-    "no parameters": "claimed gradients are in the shape of parameters: give these too",
-    "odd claim": "claimed gradients are in the shape of parameters: {0} is in {1} only",
-    "no leaf": "there is nothing to check: {0} depends on no leaf that takes a gradient{1}",
-    "leaf": "there is nothing to check: {0} is not the result of a recorded operation but a leaf or a "
-        "constant. Give a function that computes it",
+    "nothing": "there is nothing to check: no parameter was given",
+    "no leaf": "there is nothing to check: {0} is no result of recorded operations on a leaf that takes a "
+        "gradient{1}",
     "changed": "{0}{1}. Compute the loss again, or give a function that computes it",
     "parameters": "{0} moves Values: give one, a list or array of them, or a dict of these, not {1!r}",
     "frozen": "{0} is frozen (requires_grad is False)",
     "computed": "{0} was computed, and each call of the function computes it anew: give leaves, or the "
         "recorded loss in place of the function",
+    "before": "{0} was computed from {1} before the function was called, which does not compute it anew: "
+        "compute it within the function",
+    "function": "{0}: numerical_gradient() takes a function without arguments that gives a Value or a number",
     "size": "check_gradients() computes the graph again for each parameter, and {0:,} times {1:,} values is "
         "more than {2:,}: give fewer of them, check_gradients(loss, [w, b]), or the loss of one sample",
 }  # fmt: skip
@@ -115,7 +109,7 @@ def check_gradients(
     name   back-propagated     numerical   central difference   relative   known to   verdict
     ...
     w           +2.8831289    +2.8831289 ...   agree
-    b                    0   +0.50000000 ...   inconclusive: kink within the step: relu at v5, where b = 0.0
+    b                    0   +0.50000000 ...   inconclusive: not smooth: relu at v5 in a = b: ...
     >>> report.ok, report["w"].verdict
     (True, 'agree')
 
@@ -151,11 +145,9 @@ def check_gradients(
 
     if gradient is not None and claimed is not None:
         raise ValueError(WRONG_CALL["both"])
-    library = next((each for each in FOREIGN if each in _libraries((loss, parameters))), "")
-    if library:
-        report = _of_arrays(FOREIGN[library](loss, parameters, gradient, called))
-    elif gradient is not None:
-        report = _of_arrays(_of_numpy(loss, parameters, gradient, called))
+    foreign = next((FOREIGN[each] for each in FOREIGN if each in _libraries((loss, parameters))), None)
+    if made := foreign or (_of_numpy if gradient is not None else None):
+        report = _of_arrays(made(loss, parameters, gradient, called))
     else:
         report = _of_values(loss, parameters, claimed, scope)
     if show:
@@ -185,17 +177,32 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     A step at which the function is undefined is left out; if that leaves none, the result is nan.
     Expect ten digits or more of a smooth function, fewer where large numbers cancel in it.
 
-    Raises TypeError where the parameters are no Values or the function gives no number.
+    Raises TypeError where the parameters are no Values or the function gives no number; NoGradientError
+    where a part of what it gives was computed from them before, so that it does not move with them.
     """
     @np.errstate(all="ignore")  # beside the point a function may be undefined, or overflow
     def measured(_: str, value: Any) -> Any:
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("numerical_gradient()", value))
+        _anew(first, tried(_moved, function, value, value.data + _PROBES[0]), value)
         got = differences(partial(_number_at, function, value), value.data)
         return got if details else got.value
 
-    function()  # what is wrong with it anywhere is no step to be left out
+    if isinstance(function, Value) or not callable(function):
+        raise TypeError(WRONG_CALL["function"].format(quoted(function)))
+    _takes("function", function)
+    first = function()  # what is wrong with it anywhere is no step to be left out
     return _mapped(parameters, measured)
+
+
+def _anew(first: Any, moved: Any, value: Value) -> None:
+    """Refuse a function whose result, with a Value moved, holds what was computed from that before."""
+    if isinstance(first, Value) and isinstance(moved, Value):
+        graph, kept = Graph(first, {}), Graph(moved, {})._places
+        way = dependents(graph, [graph._places[id(value)]] if id(value) in graph._places else [])
+        for place, each in enumerate(graph._values):
+            if way[place] and each is not value and id(each) in kept:
+                raise NoGradientError(WRONG_CALL["before"].format(describe(each), describe(value)))
 
 
 def _mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
@@ -222,8 +229,6 @@ class Claimed(NamedTuple):
     gradients: Sequence[Any]
     source: str = "claimed"
     notes: tuple[str, ...] = ()
-    #: The last digit of what the function gives.
-    eps: float = EPS
 
 
 #: What makes that of a function of another library, by the library's name: of the function, the arrays at
@@ -243,33 +248,29 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
 
     def real(given: Any, what: str) -> Any:
         with suppress(TypeError, ValueError):  # rows of unequal length, too
-            if given is not None and np.asarray(given).dtype.kind in "biufO":
+            if given is not None and not masked(given) and np.asarray(given).dtype.kind in "biufO":
                 return np.array(given, dtype=float)
-        raise TypeError(WRONG_CALL[what].format(quoted(given)))
+        raise TypeError(WRONG_CALL["array"].format(f"{what} {quoted(given)}"))
 
     if isinstance(function, Value) or not callable(function):
-        raise TypeError(WRONG_CALL["array function"].format(quoted(function)))
-    at = real(x, "array")
-    _takes(function, at)
+        raise TypeError(WRONG_CALL["array"].format(f"the function is {quoted(function)}"))
+    at = real(x, "the array is")
+    _takes("array", function, at)
     if callable(gradient):
-        _takes(gradient, at)
+        _takes("array", gradient, at)
         gradient = gradient(at.copy())
-    claims = real(gradient, "claim")
-    y = function(at.copy())
-    if np.ndim(real(y, "number")):
-        raise TypeError(WRONG_CALL["number"].format(y))
-    kind = np.asarray(y).dtype
-    eps = max(float(np.finfo(kind).eps), EPS) if kind.kind == "f" else EPS
-    return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims], eps=eps)
+    claims, y = real(gradient, "the gradient is"), function(at.copy())
+    if np.ndim(real(y, "the function returned")):
+        raise TypeError(WRONG_CALL["array"].format(f"the function returned {quoted(y)}"))
+    return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims])
 
 
-def _takes(function: Callable[..., Any], *given: Any) -> None:
+def _takes(form: str, function: Callable[..., Any], *given: Any) -> None:
     """TypeError where a function is not called with these arguments."""
     try:
         signature(function).bind(*given)
     except TypeError as error:
-        called = "array" if given else "Value"
-        raise TypeError(WRONG_CALL[f"arguments, {called}"].format(error)) from None
+        raise TypeError(WRONG_CALL[form].format(error)) from None
     except ValueError:
         pass  # a function of C that does not tell
 
@@ -292,15 +293,16 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
     base, again = at(0, (), held[0]), at(0, (), held[0])
     if not same(base, again):
         raise ValueError(WRONG_CALL["restless"].format(base, again))
-    rows = []
+    rows, single = [], False
     for array, (name, numbers) in enumerate(claimed.arrays.items()):
         for place in np.ndindex(numbers.shape):
             along, x = partial(at, array, place), float(numbers[place])
             claim = float(claimed.gradients[array][place])
             element = f"[{','.join(map(str, place))}]" if place else ""
-            found = _by_differences(along, x, claim, eps=claimed.eps)
-            rows.append(_row(name + element, claim, found, _central(along, x)))
-    notes = claimed.notes + (WHY["single"],) * (claimed.eps > EPS)
+            got = differences(along, x, patient=True)
+            single |= got.single
+            rows.append(_row(name + element, claim, _by_differences(claim, got), _central(along, x)))
+    notes = claimed.notes + (WHY["single"],) * single
     return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), notes, claimed.source)
 
 
@@ -324,13 +326,9 @@ def _central(f: Callable[[float], float], x: float) -> Any:
     return (tried(f, x + h) - tried(f, x - h)) / (2.0 * h)
 
 
-def _by_differences(
-    f: Callable[[float], float], x: float, claim: float, rounding: float = 0.0, terms: float = 0.0,
-    eps: float = EPS,
-) -> Verdict:  # fmt: skip
+def _by_differences(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
     """What differences say of a claim; at a kink that is left to the conventions."""
-    got = differences(f, x, patient=True, eps=eps)
-    found = judge(claim, got, rounding, terms or got.steepest or math.inf, eps)  # 0 if it never moves
+    found = judge(claim, got, rounding, terms or got.steepest or math.inf)  # 0 if it never moves
     if got.kinked:
         found = found._replace(word="corner", why=WHY["kink or jump"].format(why=found.why))
     return found
@@ -344,29 +342,31 @@ def _row(name: str, claim: float, found: Verdict, central: float) -> GradientRow
 @np.errstate(all="ignore")
 def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any]) -> GradientReport:
     """The gradients of a recorded loss, or of a function that records one."""
-    function, again = None, loss
-    if not isinstance(loss, Value):
-        if not callable(loss):
-            raise TypeError(WRONG_CALL["function"].format(quoted(loss)))
-        _takes(loss)
-        function, loss, again = loss, loss(), loss()
-        if not isinstance(loss, Value) or not isinstance(again, Value):
-            raise TypeError(WRONG_CALL["result"].format(loss))
-        if not same(loss.data, again.data):
-            raise ValueError(WRONG_CALL["restless"].format(loss.data, again.data))
+    function, again, held = None, loss, "the loss is"
+    if callable(loss) and not isinstance(loss, Value):
+        _takes("Values", loss)
+        function, loss, again, held = loss, loss(), loss(), "the function returned"
+    for each in (loss, again):
+        if not isinstance(each, Value):
+            raise TypeError(WRONG_CALL["Values"].format(f"{held} {quoted(each)}"))
+    if not same(loss.data, again.data):
+        raise ValueError(WRONG_CALL["restless"].format(loss.data, again.data))
     case = _Recorded(loss, function, {**(parameters if isinstance(parameters, Mapping) else {}), **scope})
-    leaves = [value for value in case.graph._values if value.is_leaf and value.requires_grad]
-    lasting = [value for value in leaves if id(value) in Graph(again)._places]
+    leaves = [each for each in case.graph._values if each.is_leaf and each.requires_grad]
+    called = Graph(again, {})
+    lasting = [each for each in leaves if id(each) in called._places]
     fresh = len(leaves) - len(lasting)
-    if parameters is None and claimed is not None:
-        raise ValueError(WRONG_CALL["no parameters"])
-    if parameters is None and not lasting:
-        lasts = " and lasts from call to call" if fresh else ""
-        raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
+    computed = function is not None or case.graph.root.rule is not None
+    if parameters is None and claimed is None:
+        parameters = lasting or None
+    if not computed or parameters is claimed is None:
+        lasts = " and lasts from call to call" * (fresh > 0)
+        more = lasts if computed else ". Give a function that computes it"
+        raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), more))
     given: dict[str, Any] = {}
     claims: dict[str, Any] = {}
-    _mapped(lasting if parameters is None else parameters, given.__setitem__)
-    _mapped([] if claimed is None else claimed, claims.__setitem__)
+    for shape, found in (parameters, given), (claimed, claims):
+        _mapped([] if shape is None else shape, found.__setitem__)
     for path in {**given, **claims} if claimed is not None else ():
         if path not in given or path not in claims:
             there = "parameters" if path in given else "claimed"
@@ -377,10 +377,9 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     for value in given.values():
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("check_gradients()", value))
-        if not value.requires_grad:
-            raise NoGradientError(WRONG_CALL["frozen"].format(describe(value)))
-        if function is not None and not value.is_leaf:
-            raise NoGradientError(WRONG_CALL["computed"].format(describe(value)))
+        for wrong, why in (not value.requires_grad, "frozen"), (function and not value.is_leaf, "computed"):
+            if wrong:
+                raise NoGradientError(WRONG_CALL[why].format(describe(value)))
     rows = tuple(case.rows(given, claims))
     notes = [WHY["fresh"].format(count=fresh)] if fresh else []
     state = grad_state(case.graph, case.gradients)
@@ -389,20 +388,13 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     return GradientReport(f"check_gradients({named(case.graph)})", rows, tuple(notes), source)
 
 
-def _recorded(graph: Graph) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Which operations a graph is of, and the numbers in it that are not computed: constants and leaves."""
-    operations = graph.rules, graph.op.tobytes(), graph.args.tobytes()
-    return operations, (graph.consts.tobytes(), graph.data[graph.op < 0].tobytes())
-
-
 class _Recorded:
     """A recorded loss, its back-propagated gradients, and the verdict on each of them."""
 
     def __init__(self, root: Value, function: Callable[[], Any] | None, names: Mapping[str, Any]) -> None:
-        self.graph, self.function, self.variables = Graph(root, names), function, variable_names(names)
+        self.root, self.graph, self.function = root, Graph(root, names), function
+        self.variables = variable_names(names)
         bounded("check_gradients()", self.graph)
-        if function is None and self.graph.root.rule is None:
-            raise NoGradientError(WRONG_CALL["leaf"].format(describe(root)))
         for change in changes_in(self.graph) if function is None else ():
             at = f" [{line_of(change.node.site)}]" if change.node.site else ""
             raise NoGradientError(WRONG_CALL["changed"].format(change.text, at))
@@ -417,44 +409,43 @@ class _Recorded:
     def rows(self, given: Mapping[str, Value], claims: Mapping[str, float]) -> Iterator[GradientRow]:
         """The verdict on the gradient of each value, the claimed or the back-propagated one."""
         places = [self.graph._places.get(id(value)) for value in given.values()]
-        exact = self._exact([place for place in places if place is not None])
+        exact = self._exact(np.array([place for place in places if place is not None], dtype=int))
         for (path, value), place in zip(given.items(), places, strict=True):
             own = self.gradients.get(id(value), 0.0)
             claim = claims.get(path, own)
-            if place is None:
-                name, slope, central = value.name or self.variables.get(id(value)) or path, 0.0, 0.0
-            else:
+            name, (slope, central) = value.name or self.variables.get(id(value)) or path, (0.0, 0.0)
+            if place is not None:
                 name, (slope, central) = self.graph.names[place], next(exact)
             if self.function is not None:
                 central = _central(partial(_number_at, self.function, value), value.data)
             blame = abs(claim - own) <= ROUNDING * abs(own)
             yield _row(name, claim, self._judged(value, place, claim, slope, blame), central)
 
-    def _exact(self, at: Sequence[int]) -> Iterator[tuple[float, float]]:
+    def _exact(self, at: Any) -> Iterator[tuple[float, float]]:
         """The complex-step derivative by each node, nan if it is not sure; and the central difference."""
         if len(self.graph) * len(at) > WORK:
             raise TooManyValues(WRONG_CALL["size"].format(len(at), len(self.graph), WORK))
-        together, step = max(1, min(_HELD // len(self.graph), 1000)), measure.STEP
-        for block in (np.array(at[start : start + together]) for start in range(0, len(at), together)):
-            # Wider on the other side: what both give is neither rounding nor one side of a corner.
-            wider = -measure.WIDER * step
-            right, left, unit = (self._moved(block, np.full(len(block), 1j * h)) for h in (step, wider, 1.0))
-            h = _CENTRAL * np.maximum(1.0, abs(self.graph.data[block]))
-            central = (self._moved(block, h) - self._moved(block, -h)) / (2.0 * h)
-            slope, allowed = right.imag / step, self.rounding * self.sizes[block]
-            sure = abs(slope - left.imag / wider) <= ROUNDING * abs(slope) + allowed
-            sure &= (right.real == left.real) & ((slope != 0.0) | (unit.imag == 0.0))  # too small to be seen
-            yield from zip(np.where(sure, slope, math.nan).tolist(), central.tolist(), strict=True)
+        # Wider on the other side: what both give is neither rounding nor one side of a corner.
+        step, wider = measure.STEP, -measure.WIDER * measure.STEP
+        right, left, unit = (self._moved(at, np.full(len(at), 1j * h)) for h in (step, wider, 1.0))
+        slope, allowed = right.imag / step, self.rounding * self.sizes[at]
+        sure = abs(slope - left.imag / wider) <= ROUNDING * abs(slope) + allowed
+        sure &= (right.real == left.real) & ((slope != 0.0) | (unit.imag == 0.0))  # too small to be seen
+        h = _CENTRAL * np.maximum(1.0, abs(self.graph.data[at]))
+        central = (self._moved(at, h) - self._moved(at, -h)) / (2.0 * h)
+        yield from zip(np.where(sure, slope, math.nan).tolist(), central.tolist(), strict=True)
 
     def _moved(self, at: Any, step: Any) -> Any:
         """The loss [k] where in each of k columns another node is moved by its step; nan where undefined."""
-        given = dict(zip(at.tolist(), self.graph.data[at][:, None] + np.diag(step), strict=True))
-        try:
-            return forward(self.graph, given)[-1]
-        except (ArithmeticError, ValueError):
-            if len(at) == 1:
-                return np.full(1, math.nan, dtype=step.dtype)
-            return np.concatenate([self._moved(at[i : i + 1], step[i : i + 1]) for i in range(len(at))])
+        if len(at) <= 1 or len(at) <= min(_COLUMNS, _HELD // len(self.graph)):
+            given = dict(zip(at.tolist(), self.graph.data[at][:, None] + np.diag(step), strict=True))
+            try:
+                return np.broadcast_to(forward(self.graph, given)[-1], at.shape)
+            except (ArithmeticError, ValueError):
+                if len(at) == 1:
+                    return np.full(1, math.nan, dtype=step.dtype)
+        half = len(at) // 2
+        return np.concatenate([self._moved(at[:half], step[:half]), self._moved(at[half:], step[half:])])
 
     def _at(self, place: int | None, x: Any) -> Any:
         """The loss where a node has another number."""
@@ -465,37 +456,40 @@ class _Recorded:
         for what, x in (("the parameter", value.data), ("the loss", self.graph.root.data)):
             if not math.isfinite(x):
                 return Verdict(math.nan, "unknown", WHY["not finite"].format(what=what, x=x), math.inf)
-        size = 0.0 if place is None else self.sizes[place]
+        size = 0.0 if place is None else float(self.sizes[place])
         scale = self.rounding * size, size
         if self.function is not None and (departs := self._departs(self.function, value, place)):
-            found = _by_differences(partial(_number_at, self.function, value), value.data, claim, *scale)
-            if departs == "branch":
-                found = found._replace(word="unknown", why=WHY[departs])
-            return found._replace(why=WHY[departs]) if found.word == "wrong" else found
+            got = differences(partial(_number_at, self.function, value), value.data, patient=True)
+            found = _by_differences(claim, got, *scale)
+            if departs == "branch" or found.word == "wrong":
+                word = "unknown" if departs == "branch" else "wrong"
+                found = found._replace(word=word, why=WHY[departs])
+            return found
         found, along = judge(claim, Derivative(slope, 0.0, slope, slope), *scale), partial(self._at, place)
         if place is None:
             return found._replace(why=found.why or WHY["independent"])
-        if found.word != "right" and math.isfinite(claim):
-            found = judge(claim, measure.complex_step(along, value.data), *scale)
-        elif found.word != "right":  # where the chain rule breaks down, complex numbers may go another way
-            found = _by_differences(along, value.data, claim, *scale)
+        if not math.isfinite(claim):  # where the chain rule breaks down, complex numbers may go another way
+            found = _by_differences(claim, differences(along, value.data, patient=True), *scale)
             if found.word == "wrong":  # unless a rule has no derivative there, as (-2)**b has none in b
                 none = np.isnan(self.graph.local[self.graph.args >= 0]).any()
                 return found._replace(word="unknown" if none else "wrong")
+        elif math.isnan(slope):
+            found = judge(claim, measure.complex_step(along, value.data), *scale)
         return found if found.word == "right" else self._explained(place, found, blame)
 
     def _departs(self, function: Callable[[], Any], value: Value, place: int | None) -> str:
         """How a function that is called beside the point departs from its record; empty if it does not."""
-        departs, mine = "", _recorded(self.graph)
+        def operations(graph: Graph) -> tuple[Any, ...]:
+            return graph.rules, graph.op.tobytes(), graph.args.tobytes()
+
+        departs = ""
         for part in _PROBES:
             x = value.data + part * (abs(value.data) or 1.0)
             y = tried(_moved, function, value, x)
-            again = _recorded(Graph(y, {})) if isinstance(y, Value) else ((), ())
-            if again == mine:
-                continue  # then it gives what the record gives, which takes longer to see
             if same(y.data if isinstance(y, Value) else y, tried(self._at, place, x)):
                 continue
-            if again[0] == mine[0]:
+            if isinstance(y, Value) and operations(Graph(y, {})) == operations(self.graph):
+                _anew(self.root, y, value)
                 return "unrecorded"
             departs = "branch" if part in _PROBES[-2:] else departs
         return departs
@@ -503,34 +497,26 @@ class _Recorded:
     def _explained(self, place: int, found: Verdict, blame: bool) -> Verdict:
         """A verdict that is not right, by the local derivatives on the way of a gradient and their sum."""
         way = dependents(self.graph, [place])
-        met: dict[str, dict[int, tuple[Node, int, Verdict]]] = {}
-        for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist()):
-            for i in (i for i, operand in enumerate(node.operands) if type(operand) is int and way[operand]):
-                one = self.local(node.position, i)
-                met.setdefault(one.word, {}).setdefault(node.position, (node, i, one))
+        met = [
+            (node, i, self.local(node.position, i))
+            for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist())
+            for i, operand in enumerate(node.operands)
+            if type(operand) is int and way[operand]
+        ]
         decided = found.word == "wrong" and blame
-        for word in ("wrong",) * decided + ("undefined", "edge", "corner"):
-            for node, i, one in met.get(word, {}).values():
+        for word, kinds in (("wrong", {"wrong"}),) * decided + (("corner", {"undefined", "edge", "corner"}),):
+            of = [each for each in met if each[2].word in kinds]
+            others = len({node.position for node, *_ in of}) - 1
+            for node, i, one in of[:1]:
                 why = WHY[word].format(
-                    operation=self._operation(node), why=one.why, rule=node.rule and node.rule.name,
-                    operand=operand_words(self.graph, node)[i], where=where(node),
-                    stated=number(node.local_derivatives[i]), measured=number(one.measured),
-                    more=f", and {len(met[word]) - 1} more" if len(met[word]) > 1 else "",
+                    rule=node.rule and node.rule.name, where=where(node), why=one.why,
+                    operand=operand_words(self.graph, node)[i], stated=number(node.local_derivatives[i]),
+                    measured=number(one.measured), more=f", and {others} more" if others else "",
                 )  # fmt: skip
-                return found._replace(word="wrong" if word == "wrong" else "corner", why=why)
+                return found._replace(word=word, why=why)
         if not decided:
             return found
         summed, told = sums(self.graph, self.gradients)
         if not summed:
             return found._replace(why=WHY["sums"].format(told=told))
         return found._replace(word="unknown", why=WHY["fine"])
-
-    def _operation(self, node: Node) -> str:
-        """``relu at h1 (net.py:14), where net1 = 0.0``: an operation, and what its corner hangs on."""
-        rule, told = node.rule, f"{node.rule and node.rule.name} at {where(node)}"
-        if rule is None or not rule.kink or rule.over:
-            return told
-        names = dict(zip(rule.args, operand_names(self.graph, node), strict=True))
-        scope = dict(zip(rule.args, operands_of(node, self.numbers), strict=True))
-        value, kink = min(((each.evaluate(scope), each) for each in rule.kink), key=lambda each: abs(each[0]))
-        return f"{told}, where {kink.rename(names)} = {value!r}"

@@ -47,6 +47,8 @@ class Derivative(NamedTuple):
     step: float = 0.0
     #: The largest slope between the point and any other that went into ``value``.
     steepest: float = 0.0
+    #: Whether the function gives no more digits than single precision has.
+    single: bool = False
 
     @property
     def kinked(self) -> bool:
@@ -83,9 +85,7 @@ class Verdict(NamedTuple):
     off: float = 0.0
 
 
-def judge(
-    claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0, eps: float = EPS
-) -> Verdict:
+def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
     """The verdict: the first line of the table that fits.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
@@ -95,7 +95,7 @@ def judge(
     """
     larger, known = max(abs(claim), abs(got.value)), SAFETY * got.error
     off = known + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
-    decisive = DECISIVE if eps <= EPS else 1e-2  # a percent in single precision
+    decisive = 1e-2 if got.single else DECISIVE
     clear = known <= decisive * max(abs(got.value), got.steepest)
     between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
     grows = "corner" if claim == got.value else "unknown"
@@ -196,10 +196,8 @@ _FIRST = 0.013
 _WINDOW = 4
 
 
-def differences(
-    f: Callable[[float], float], x: float, *, patient: bool = False, eps: float = EPS
-) -> Derivative:
-    """The derivative of a function that can only be called; ``eps`` is the last digit of what it gives.
+def differences(f: Callable[[float], float], x: float, *, patient: bool = False) -> Derivative:
+    """The derivative of a function that can only be called.
 
     Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
@@ -211,14 +209,14 @@ def differences(
     # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
     steps = [h for h in steps if (h < 0.13 * size or h > _LAST) and x - h < x < x + h]
     if not patient:
-        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW], eps)
+        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW])
         if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
             return near
-    return _extrapolated(f, x, steps, eps)
+    return _extrapolated(f, x, steps)
 
 
 @np.errstate(all="ignore")
-def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float], eps: float) -> Derivative:
+def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float]) -> Derivative:
     """The best entry of Ridders' tableau over neighbouring steps.
 
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
@@ -227,18 +225,18 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     y, h = tried(f, x), np.array(steps)
     above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
     changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
-    found, best = NOTHING, (True, math.inf)
+    last = _last_digit(np.array([y, *above, *under]), len({*changes[changes > 0.0].tolist()}) > 2)
+    found, best = NOTHING, math.inf
     right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
     slope = central = (above - under) / ((x + h) - (x - h))
     kink = right - left
     # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
     largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
-    rounding = 2.0 / h * (eps * largest + EPS * abs(x * kink) + TINY)
+    rounding = 2.0 / h * (np.maximum(EPS * largest, last) + EPS * abs(x * kink) + TINY)
     # No smaller change of the function is known to be real.
     least = np.min(changes, initial=math.inf, where=changes > 0.0)
     quantum = np.where(np.isinf(least), 0.0, least) / h
-    if _in_steps(changes, least):
-        rounding += 2.0 / SAFETY * quantum
+    single = bool(last > 2.0**-30 * np.nanmax(largest, initial=0.0))
     for k in range(1, min(_WINDOW, len(steps))):
         better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
         kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
@@ -249,23 +247,24 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
         allowed = own[:, None] + SAFETY * (rounding + quantum)
         against = (abs(central - slope[:, None]) > allowed) & (index > index[k:, None])
         error[against.any(axis=1)] = math.inf
-        good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
-        for i in np.flatnonzero(good).tolist():
+        unsure = np.where(np.isfinite(error + kink) & (k > 1), error + 0.5 * abs(kink), math.inf)
+        i = int(np.argmin(unsure))
+        if unsure[i] < best:  # not of two samples alone, which may be equal by chance
+            value, half, best = float(slope[i]), 0.5 * float(kink[i]), float(unsure[i])
             steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
-            value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
-            one = Derivative(value, off, value - half, value + half, steps[i], steepest)
-            # A function that does not move at all at small steps may just absorb them.
-            decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
-            if (rank := (not decisive, off + abs(half))) < best:
-                found, best = one, rank
+            found = Derivative(value, float(error[i]), value - half, value + half, steps[i], steepest, single)
     return found
 
 
-def _in_steps(changes: Any, least: float) -> bool:
-    """Whether a function moves by whole steps of one size only, and where it would be less, not at all.
+def _last_digit(numbers: Any, moves: bool) -> float:
+    """The last binary digit in use, as a number: less than that is not known of a function.
 
-    Then it hides digits, as ``(1e12 + x) - 1e12`` does, and is not known to be flat where it stands still.
+    One in single precision uses fewer, and one in which large numbers cancel, such as ``(1e12 + x) - 1e12``:
+    where it stands still, it need not be flat. A constant of a few digits may be of single precision.
     """
-    moved = changes[(changes > 0.0) & np.isfinite(changes)] / least
-    whole = abs(moved - np.round(moved)) < ROUNDING * moved
-    return len({*np.round(moved).tolist()}) > 2 and bool(whole.all() and (changes == 0.0).any())
+    given = numbers[np.isfinite(numbers) & (numbers != 0.0)]
+    fractions, exponents = np.frexp(given)
+    whole = (fractions * 2.0**53).astype(np.int64)
+    last = np.min(np.ldexp((whole & -whole).astype(float), exponents - 53), initial=math.inf)
+    largest = np.max(abs(given), initial=0.0)
+    return float(last if moves or last < 2.0**-7 * largest else 2.0**-23 * largest)

@@ -32,10 +32,6 @@ class Report(Shown):
                 return row
         raise KeyError(f"{self.missing.format(name)}; there are {', '.join(row[0] for row in self.rows)}")
 
-    def table(self) -> Table:
-        """The report as a table."""
-        raise NotImplementedError
-
     def _word(self, verdict: str) -> str:
         """A verdict as it is shown."""
         return verdict
@@ -169,16 +165,14 @@ class AuditReport(Report):
 
     def table(self) -> Table:
         """The table of the rows that are not fine; of many alike, the first five."""
-        alike: Counter[str] = Counter()
-        shown: list[AuditRow] = []
+        alike: dict[str, list[AuditRow]] = {}
         for row in (row for row in self.rows if row.verdict != "fine"):
             argument = row.operand.replace("[", " ").partition(" ")[0]
-            kind = f"{row.rule} {argument}".rstrip() + f", {row.verdict}"
-            alike[kind] += 1
-            shown += [row] * (alike[kind] <= 5)
+            alike.setdefault(f"{row.rule} {argument}".rstrip() + f", {row.verdict}", []).append(row)
+        shown = [row for rows in alike.values() for row in rows[:5]]
         wrong, summed, lost = ", ".join(self.wrong_rules), self.accumulation, self.counts["CHANGED"]
-        more = ((kind, count - 5) for kind, count in alike.items() if count > 5)
-        notes = [f"{count} more like it: {kind} (report.rows)" for kind, count in more]
+        more = ((kind, rows[5:]) for kind, rows in alike.items() if rows[5:])
+        notes = [f"{len(rows)} more like it: {kind} (report.rows)" for kind, rows in more]
         notes.append(f"rules: WRONG: {wrong}" if wrong else "rules: none is wrong")
         notes += ["numbers: CHANGED since they were recorded; compute the graph again"] * bool(lost)
         notes += [f"accumulation: {'' if summed.ok else 'WRONG: '}{summed.told}", f"grad: {summed.grad}"]
