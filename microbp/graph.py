@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, count, pairwise
+from itertools import accumulate, count, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +33,12 @@ __all__ = ["Graph", "Input", "Node"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
-#: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
-#: that each label becomes.
+#: What a record consists of, beside its rules and roots: columns, each of its kind, and labels.
 _COLUMNS: dict[str, type] = {
     "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
     "known": bool, "needs": bool,
 }  # fmt: skip
-_LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
+_LABELS = ("names", "named", "sites", "groups", "paths")
 
 
 class Input(NamedTuple):
@@ -162,55 +161,34 @@ class Graph(Columns):
         return Graph._with(_frozen(roots, names))
 
     @staticmethod
-    def of(nodes: Sequence[Node]) -> Graph:
-        """The graph of nodes that were recorded before, such as those of a file; it knows no Values.
-
-        >>> x = Value(2.0, name="x")
-        >>> graph = Graph(x * x)
-        >>> Graph.of(graph.nodes) == graph
-        True
-        """
-        if not nodes:
-            raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
-        for at, node in enumerate(nodes):
-            if any(isinstance(each, int) and not 0 <= each < at for each in node.operands):
-                raise ValueError(f"Graph.of() takes operands first; node {at} has {node.operands}")
-        record = _columns(nodes, lambda each: each if isinstance(each, int) else None)
-        labels = {label: [getattr(node, field) for node in nodes] for label, field in _LABELS.items()}
-        return Graph._with({**record, **labels, "roots": (len(nodes) - 1,)})
+    def _of(nodes: Sequence[Node]) -> Graph:
+        """The graph of nodes that were changed, the root last; it knows no Values."""
+        rules, *columns = _columns(nodes, int)
+        _, names, *_, sites, named, groups, paths = map(list, zip(*nodes, strict=True))
+        labels = zip(_LABELS, (names, named, sites, groups, paths), strict=True)
+        record = dict(zip(_COLUMNS, columns, strict=True)) | dict(labels)
+        return Graph._with({**record, "rules": rules, "roots": (len(nodes) - 1,)})
 
     @staticmethod
     def _with(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
         vars(graph).update({"_values": (), "_aliases": {}, **record})
-        for column in _COLUMNS:
-            getattr(graph, column).setflags(write=False)
+        for name, kind in _COLUMNS.items():
+            vars(graph)[name] = np.asarray(vars(graph)[name], kind)
+            vars(graph)[name].setflags(write=False)
         return graph
 
-    def with_data(self, data: Sequence[float]) -> Graph:
-        """The same graph with these numbers [N], such as those that leaves had when it was recorded.
-
-        Raises ValueError where there are not as many as it has nodes.
-        """
-        numbers = np.array(data)
-        if numbers.shape != self.data.shape or numbers.dtype.kind not in "iuf":
-            raise ValueError(f"with_data() takes {len(self)} numbers, not {safe_name(repr(data))}")
-        return self._changed(data=numbers.astype(float))
-
     def _changed(self, **record: Any) -> Graph:
+        """The same graph with other columns or labels in the place of some."""
         found = ("nodes", "_called", "_places")
         kept = {name: held for name, held in vars(self).items() if name not in found}
         return Graph._with(kept | record)
 
     def detached(self) -> Graph:
-        """The same record without the Values that it was taken from; labels are still made when asked for.
-
-        Until then it keeps the leaves where a module was called, which names those that it holds.
-        """
+        """The same record without the Values that were computed; labels are still made when asked for."""
         if self._values and self._variables.values:
-            _ = self.names
-        asked = "names" not in vars(self) and any(noted(note)[2] for note in self._notes.values())
-        pairs = zip(self._values, self.op.tolist(), strict=False) if asked else ()
+            _ = self.names  # while there are the Values that variables name
+        pairs = zip(self._values, self.op.tolist(), strict=False)
         return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 
     def __setattr__(self, name: str, _: Any) -> None:
@@ -275,26 +253,27 @@ class Graph(Columns):
         return iter(self.nodes)
 
     def __getitem__(self, which: int | str | Value) -> Node:
-        """The node of an index, a name or a Value. KeyError says which there are.
+        """The node of an index, a name or a Value; IndexError or KeyError says which there are.
 
         >>> x = Value(2.0, name="x")
         >>> Graph(x * x)["x"].data, x in Graph(x * x)
         (2.0, True)
         """
-        try:
-            if isinstance(which, int | np.integer):
-                return self.nodes[which]
-            return self.nodes[self._places[id(which)] if isinstance(which, Value) else self._called[which]]
-        except IndexError:
-            raise self.no_node(which) from None
-        except (KeyError, TypeError):
-            pass
         if isinstance(which, Value):
+            if which in self:
+                return self.nodes[self._places[id(which)]]
             root = safe_name(self.names[self.roots[-1]])
             raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
-        given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
-        told = ", ".join(given) or "none that was given"
-        raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+        if isinstance(which, str):
+            if which in self:
+                return self.nodes[self._called[which]]
+            given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
+            told = ", ".join(given) or "none that was given"
+            raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+        try:
+            return self.nodes[which]
+        except (IndexError, TypeError):
+            raise self.no_node(which) from None
 
     def __contains__(self, which: object) -> bool:
         """Whether it has such a node: a Value, a name, or a node of an equal graph."""
@@ -377,7 +356,8 @@ class Graph(Columns):
         True
         """
         rules = [rule.__reduce__()[1] for rule in self.rules]
-        return json.dumps(_texts({**self._record(np.ndarray.tolist), "rules": rules}), allow_nan=False)
+        text = json.dumps({**self._record(np.ndarray.tolist), "rules": rules})
+        return json.dumps(json.loads(text, parse_constant=lambda word: str(float(word))))
 
     @staticmethod
     def from_json(text: str) -> Graph:
@@ -388,7 +368,7 @@ class Graph(Columns):
             record: dict[str, Any] = {at: _column(at, found[at], kind) for at, kind in _COLUMNS.items()}
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
             record["roots"] = tuple(found["roots"])
-            record["rules"] = tuple(_rule(*row) for row in found["rules"])
+            record["rules"] = tuple(restored(*_tuples(row)) for row in found["rules"])
             damage = _misfit(record)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
@@ -397,48 +377,44 @@ class Graph(Columns):
         return Graph._with(record)
 
 
-# ------------------------------------------------------------------------------ from Values and nodes
+# ----------------------------------------------------------------------------------------- from Values
 def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of what the roots were computed from, with what labels are made of."""
     refuse_others([*roots])
     above: Any = object.__new__(Fields)  # a node whose operands are the roots
     above._rule = above._a = above._pending = None
     above._b, above._db = tuple(roots), (0.0,) * len(roots)
-    if extension is None:
-        values: tuple[Value, ...] = tuple(backward_order(above)[:0:-1])
+    if extension is not None:
+        values, at, rules, notes, *columns = extension.columns(above)
+        columns = [*map(np.frombuffer, columns, _COLUMNS.values())]
+    else:
+        values = tuple(backward_order(above)[:0:-1])
         places = {id(value): place for place, value in enumerate(values)}
-        record = _columns(values, lambda each: places.get(id(each)))
+        rules, *columns = _columns(values, lambda operand: places[id(operand)])
         at = tuple(places[id(root)] for root in roots)
         notes = {place: value._note for place, value in enumerate(values) if value._note is not None}
-    else:
-        values, at, rules, notes, *columns = extension.columns(above)
-        pairs = zip(_COLUMNS.items(), columns, strict=True)
-        record = {name: np.frombuffer(each, kind) for (name, kind), each in pairs} | {"rules": tuple(rules)}
-    return {**record, "roots": at, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
+    labels = {"_values": values, "_notes": notes, "_variables": Variables(names or {})}
+    return {**dict(zip(_COLUMNS, columns, strict=True)), **labels, "rules": tuple(rules), "roots": at}
 
 
-def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) -> dict[str, Any]:
-    """The columns of Values or of nodes; an operand without a ``place`` is a literal.
+def _columns(items: Sequence[Value | Node], place: Callable[[Any], int]) -> Iterator[Any]:
+    """The rules of Values or of nodes, then each column; where operands stand, ``place`` says.
 
     Where the extension is built, ``native/value.c`` makes those of Values.
     """
     rules = tuple(dict.fromkeys(each.rule for each in items if each.rule is not None))
-    index = {rule: at for at, rule in enumerate(rules)}
-    rows = [each.operands for each in items]
-    operands, literal = [*chain.from_iterable(rows)], count(-1, -1)
-    args = [next(literal) if (at := place(each)) is None else at for each in operands]
-    local = chain.from_iterable(each.local_derivatives for each in items)
-    grads = [None if each.grad is None else gradient_of(each) for each in items]
-    columns: tuple[list[Any], ...] = (
-        [-1 if each.rule is None else index[each.rule] for each in items], [0, *accumulate(map(len, rows))],
-        args, [each for each, at in zip(operands, args, strict=True) if at < 0],
-        [each.data for each in items], [math.nan if at < 0 else d for at, d in zip(args, local, strict=True)],
-        [math.nan if grad is None else grad for grad in grads], [grad is not None for grad in grads],
-        [each.requires_grad for each in items],
-    )  # fmt: skip
-    pairs = zip(_COLUMNS.items(), columns, strict=True)
-    record: dict[str, Any] = {name: np.array(column, kind) for (name, kind), column in pairs}
-    return {**record, "rules": rules}
+    index, literal = {rule: at for at, rule in enumerate(rules)}, count(-1, -1)
+    edges = [edge for each in items for edge in zip(each.operands, each.local_derivatives, strict=True)]
+    yield rules
+    yield [-1 if each.rule is None else index[each.rule] for each in items]
+    yield [0, *accumulate(len(each.operands) for each in items)]
+    yield [next(literal) if local is None else place(operand) for operand, local in edges]
+    yield [operand for operand, local in edges if local is None]
+    yield [each.data for each in items]
+    yield [math.nan if local is None else local for _, local in edges]
+    yield [math.nan if each.grad is None else gradient_of(each) for each in items]
+    yield [each.grad is not None for each in items]
+    yield [each.requires_grad for each in items]
 
 
 def _bytes(column: np.ndarray[Any, Any]) -> bytes:
@@ -447,15 +423,6 @@ def _bytes(column: np.ndarray[Any, Any]) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------- JSON
-def _texts(held: Any) -> Any:
-    """A record for strict JSON."""
-    if isinstance(held, dict):
-        return {key: _texts(each) for key, each in held.items()}
-    if isinstance(held, list | tuple):
-        return [*map(_texts, held)]
-    return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
-
-
 def _column(name: str, held: list[Any], kind: type) -> NDArray[Any]:
     """A column of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
     if kind is not float and not {*map(type, held)} <= {kind}:
@@ -464,15 +431,10 @@ def _column(name: str, held: list[Any], kind: type) -> NDArray[Any]:
 
 
 def _tuples(held: Any) -> Any:
+    """A part of a document: its lists are tuples, and its dicts the defaults of a row."""
+    if isinstance(held, dict):
+        return {arg: float(each) for arg, each in held.items()}
     return tuple(map(_tuples, held)) if isinstance(held, list) else held
-
-
-def _rule(*row: Any) -> Rule:
-    """The rule of the texts of its row; numbers that are not finite are texts in its boxes and defaults."""
-    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = map(_tuples, row)
-    boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
-    given = {arg: float(each) for arg, each in defaults.items()}
-    return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
 def _misfit(record: Mapping[str, Any]) -> str:
@@ -492,10 +454,11 @@ def _misfit(record: Mapping[str, Any]) -> str:
         return "a name is no text"
     if len({*record["names"]}) < len(op):
         return "two nodes have one name"
-    numbers, spans = args.tolist(), pairwise(first.tolist())
-    for node, (kind, (start, stop)) in enumerate(zip(op.tolist(), spans, strict=True)):
-        if not (rules[kind].takes(stop - start) if kind >= 0 else start == stop):
-            return f"{stop - start} operands do not fit {rules[kind] if kind >= 0 else 'a leaf'}, node {node}"
-        if not all(-len(record["consts"]) <= arg < node for arg in numbers[start:stop]):
-            return f"an operand of node {node} does not stand before it"
-    return "" if {*range(len(op))} <= {*numbers, *roots} else "it has nodes that no other uses"
+    widths = np.diff(first)
+    for node, (kind, width) in enumerate(zip(op.tolist(), widths.tolist(), strict=True)):
+        if not (rules[kind].takes(width) if kind >= 0 else width == 0):
+            return f"{width} operands do not fit {rules[kind] if kind >= 0 else 'a leaf'}, node {node}"
+    owner = np.repeat(np.arange(len(op)), widths)
+    for node in owner[(args >= owner) | (args < -len(record["consts"]))].tolist():
+        return f"an operand of node {node} does not stand before it"
+    return "" if {*range(len(op))} <= {*args.tolist(), *roots} else "it has nodes that no other uses"
