@@ -76,8 +76,7 @@ class _Fields(NamedTuple):
 class Node(_Fields):
     """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
 
-    #: All nodes of its graph.
-    every: tuple[Node, ...]
+    graph: Graph
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -89,9 +88,9 @@ class Node(_Fields):
         x None 2.0
         None 2.0 None
         """
-        every = self.every
+        nodes = self.graph.nodes
         return tuple(
-            Input(None, operand, None) if isinstance(operand, float) else Input(every[operand], None, local)
+            Input(None, operand, None) if isinstance(operand, float) else Input(nodes[operand], None, local)
             for operand, local in zip(self.operands, self.local_derivatives, strict=True)
         )
 
@@ -100,7 +99,7 @@ class Node(_Fields):
         return f"Node({self.position}: {safe_name(self.name)}{rule} = {self.data!r}, grad={self.grad!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Node, tuple(self)
+        return Graph.__getitem__, (self.graph, self.position)
 
 
 class Graph(Columns):
@@ -228,7 +227,7 @@ class Graph(Columns):
             )  # fmt: skip
             nodes = tuple(map(Node._make, columns))
             for node in nodes:
-                node.every = nodes
+                node.graph = self
         return nodes
 
     @cached_property
@@ -262,8 +261,9 @@ class Graph(Columns):
         if isinstance(which, Value):
             if which in self:
                 return self.nodes[self._places[id(which)]]
-            root = safe_name(self.names[self.roots[-1]])
-            raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
+            why = f"{safe_name(self.names[self.roots[-1]])} does not depend on it"
+            why = why if self._values else "it comes from a file, a pickle or a copy, and is asked by names"
+            raise KeyError(f"{which!r} is not in this graph: {why}")
         if isinstance(which, str):
             if which in self:
                 return self.nodes[self._called[which]]
@@ -370,7 +370,7 @@ class Graph(Columns):
             record["roots"] = tuple(found["roots"])
             record["rules"] = tuple(restored(*_tuples(row)) for row in found["rules"])
             damage = _misfit(record)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
             raise ValueError(f"{wrong}: {damage}")

@@ -308,6 +308,16 @@ def test_a_pickled_graph_is_the_same_record_without_values(protocol: int) -> Non
     assert copy.deepcopy(graph) == copy.copy(graph) == graph
 
 
+def test_a_node_alone_is_pickled_and_copied_with_its_graph() -> None:
+    w, x, _ = neuron()
+    root = Graph(w * x).root
+    for twin in (pickle.loads(pickle.dumps(root)), copy.copy(root), copy.deepcopy(root)):
+        assert twin == root
+        assert twin.inputs == root.inputs
+    with pytest.raises(KeyError, match="comes from a file, a pickle or a copy, and is asked by names"):
+        copy.copy(root.graph)[w]
+
+
 def test_json_by_columns_is_the_same_record() -> None:
     w, x = Value(-0.0, name="w"), Value(float("inf"), name="inf")
     with microbp.group("h"):
@@ -324,7 +334,8 @@ def test_json_by_columns_is_the_same_record() -> None:
     deep = Graph(net([1.0, 2.0]), names={"net": net})
     assert Graph.from_json(deep.to_json()) == deep
     assert Graph.from_json(deep.to_json()).paths == deep.paths
-    for text in ("", "[]", "{}", Graph(y).to_json().replace('"roots"', '"root"'), '{"rules": 3}'):
+    other = Graph(y).to_json().replace('"roots"', '"root"')
+    for text in ("", "[]", "{}", "[" * 100_000, other, '{"rules": 3}'):
         with pytest.raises(ValueError, match=r"this is no graph as Graph.to_json\(\) writes it"):
             Graph.from_json(text)
 

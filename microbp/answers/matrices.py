@@ -79,7 +79,7 @@ class _Layer:
 
         z, ends = products[0], _ends(net, products[0])
         self.delta, self.x = named(ends.flat, net.gradient[z], "δ"), beside(products[1], "")
-        plain = [name for name, held in net.scope.items() if isinstance(held, np.ndarray)]
+        plain = [name for name, held in net.scope.items() if issubclass(type(held), np.ndarray)]
         same = [name for name in plain if np.array_equal(net.scope[name], self.x.data)]
         self.x = self.x._replace(text=self.x.text or [*same, "x"][0])
         #: The right forms of its error and of the gradient of W.
