@@ -196,11 +196,12 @@ class Variables:
         self.taken, self.modules = {*named}, dict[str, Any]()
         values: dict[str, int] = {}
         for path, held in walk(roots, inside):
-            name = path[0] + "".join(f"[{','.join(map(quoted, place))}]" for place in path[1:])
-            if isinstance(held, Value):
-                values.setdefault(name, id(held))
-            elif _holds_parameters(held):
-                self.modules.setdefault(name, held)
+            if isinstance(held, Value) or _holds_parameters(held):
+                name = path[0] + "".join(f"[{','.join(map(quoted, place))}]" for place in path[1:])
+                if isinstance(held, Value):
+                    values.setdefault(name, id(held))
+                else:
+                    self.modules.setdefault(name, held)
         #: The ``id`` of the Value of each name: a Value may have several, the first of which counts.
         self.values = {name: values[name] for name in sorted(values, key=loops.__contains__)}
 

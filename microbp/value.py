@@ -378,7 +378,8 @@ def as_number(x: Any, where: str) -> float:
     elif kind == "Array":
         cure = "whole arrays are for NumPy's functions (np.sum, np.exp), and a.ravel() has the elements"
     elif hasattr(x, "__iter__"):
-        cure = "microbp.array([*x]) makes an array of Values, one for each number"
+        whole = "x" if isinstance(x, list | tuple) or hasattr(x, "__array__") else "[*x]"
+        cure = f"microbp.array({whole}) makes an array of Values, one for each number"
     else:
         cure = "give an int, a float or a NumPy real scalar"
     plain = kind in ("str", "bool", "complex")
