@@ -38,7 +38,9 @@ _COLUMNS: dict[str, type] = {
     "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
     "known": bool, "needs": bool,
 }  # fmt: skip
-_LABELS = ("names", "named", "sites", "groups", "paths")
+_LABELS: dict[str, tuple[type, ...]] = {
+    "names": (str,), "named": (bool,), "sites": (str, type(None)), "groups": (tuple,), "paths": (tuple,),
+}  # fmt: skip
 
 
 class Input(NamedTuple):
@@ -365,8 +367,11 @@ class Graph(Columns):
         wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record: dict[str, Any] = {at: _column(at, found[at], kind) for at, kind in _COLUMNS.items()}
-            record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
+            record: dict[str, Any] = {
+                name: np.array(_members(name, found[name], kind), kind) for name, kind in _COLUMNS.items()
+            }
+            for name, kinds in _LABELS.items():
+                record[name] = _members(name, [*map(_tuples, found[name])], *kinds)
             record["roots"] = tuple(found["roots"])
             record["rules"] = tuple(restored(*_tuples(row)) for row in found["rules"])
             damage = _misfit(record)
@@ -423,11 +428,11 @@ def _bytes(column: np.ndarray[Any, Any]) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------- JSON
-def _column(name: str, held: list[Any], kind: type) -> NDArray[Any]:
-    """A column of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
-    if kind is not float and not {*map(type, held)} <= {kind}:
-        raise TypeError(f"{name} has other members than of type {kind.__name__}")
-    return np.array(held, kind)
+def _members(name: str, held: list[Any], *kinds: type) -> list[Any]:
+    """A column or a label of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
+    if float not in kinds and not {*map(type, held)} <= {*kinds}:
+        raise TypeError(f"{name} has other members than of type {kinds[0].__name__}")
+    return held
 
 
 def _tuples(held: Any) -> Any:
@@ -450,8 +455,6 @@ def _misfit(record: Mapping[str, Any]) -> str:
         or not record["needs"][op >= 0].all()
     ):
         return "its columns do not fit each other"
-    if not all(isinstance(name, str) for name in record["names"]):
-        return "a name is no text"
     if len({*record["names"]}) < len(op):
         return "two nodes have one name"
     widths = np.diff(first)

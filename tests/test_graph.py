@@ -344,7 +344,8 @@ def test_json_by_columns_is_the_same_record() -> None:
     ("column", "at", "wrong", "told"),
     [("args", 0, 0.5, "args has other members than of type int"), ("op", 0, "-1", "op has other"),
      ("needs", 0, 1, "needs has other members than of type bool"),
-     ("names", 0, "y", "two nodes have one name"), ("names", 1, 5, "a name is no text")],
+     ("names", 0, "y", "two nodes have one name"), ("names", 1, 5, "names has other"),
+     ("sites", 0, -5, "sites has other members than of type str"), ("paths", 0, "w", "paths has other")],
 )  # fmt: skip
 def test_json_of_another_kind_is_refused(column: str, at: int, wrong: Any, told: str) -> None:
     x = Value(2.0, name="x")
