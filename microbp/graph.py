@@ -186,10 +186,14 @@ class Graph(Columns):
         return Graph._with(kept | record)
 
     def detached(self) -> Graph:
-        """The same record without the Values that were computed; labels are still made when asked for."""
+        """The same record without the Values that it was taken from; labels are still made when asked for.
+
+        Until then it keeps the leaves where a module was called, which names those that it holds.
+        """
         if self._values and self._variables.values:
-            _ = self.names  # while there are the Values that variables name
-        pairs = zip(self._values, self.op.tolist(), strict=False)
+            _ = self.names
+        asked = "names" not in vars(self) and any(noted(note)[2] for note in self._notes.values())
+        pairs = zip(self._values, self.op.tolist(), strict=False) if asked else ()
         return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 
     def __setattr__(self, name: str, _: Any) -> None:
