@@ -8,7 +8,7 @@ A matrix product records one ``dot`` per element of the result, a sum one ``sum`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,14 +17,33 @@ from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
 from microbp.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
+from microbp.rules import RULES
 from microbp.updates import note_computed, renewed, warn_of_growing
 from microbp.value import Value, as_number, describe
 
 __all__ = ["ROUTINES", "Array", "array", "as_arrays", "data_of", "elementwise", "grad_of", "numpys_own"]
 
 
+#: What of a Value somebody may look for at an array of them, and what there is instead.
+_INSTEAD = {
+    "data": "microbp.data_of(a) gives the numbers, and a -= rate * microbp.grad_of(a) is an update",
+    "grad": "microbp.grad_of(a) gives the gradients, and for v in a.flat: v.zero_grad() forgets them",
+    "backward": "a backward pass starts from one Value: np.sum(a).backward()",
+    "requires_grad": "microbp.array(x, requires_grad=False) makes constants",
+}
+
+
+def _no_such(word: str) -> AttributeError:
+    given = f"microbp.{word}(a) does it" if word in RULES else f"v.{word} for v in a.flat"
+    told = f"; its Values have one each: {_INSTEAD.get(word, given)}" if hasattr(Value, word) else ""
+    return AttributeError(f"an Array has no {word}{told}")
+
+
 class Array(np.ndarray[Any, np.dtype[np.object_]]):
-    """An ndarray of dtype object whose elements are Values; made by :func:`array`."""
+    """An ndarray of dtype object whose elements are Values; made by :func:`array`.
+
+    What each of them has, such as ``grad``, the array has not: AttributeError says what to write instead.
+    """
 
     __array_priority__ = 1.0  # float_array.dot(values) gives an Array
 
@@ -33,6 +52,19 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         return _function(function, types, args, options)
+
+    @property
+    def data(self) -> NoReturn:
+        """Refused: of an ndarray it is its memory, of a Value its number."""
+        raise _no_such("data")
+
+    def __getattr__(self, word: str) -> NoReturn:
+        raise _no_such(word)
+
+    def __setattr__(self, word: str, held: Any) -> None:
+        if word in _INSTEAD:
+            raise _no_such(word)
+        super().__setattr__(word, held)
 
     def sort(self, axis: int = -1, **options: Any) -> None:  # type: ignore[override]
         """Rearrange the elements by their numbers, in place, as ``np.sort``."""
@@ -73,6 +105,7 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     Raises TypeError for an element that is no real number, also where a masked array hides it, ValueError
     for rows of unequal length.
     """
+    Value(0.0, name)  # refuses what is no name
     source = as_objects(x)
     made: Any = np.empty(source.shape, dtype=object)
     for place in np.ndindex(source.shape):

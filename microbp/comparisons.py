@@ -114,14 +114,14 @@ def taken(value: Any, place: Place | None = None) -> None:
     found = watching()
     if found is not None and hasattr(value, "_data"):
         number = value._data
-        where = user_place(2) if place is None else place
+        where = user_place() if place is None else place
         found.append(Compared(Comparison(number, TAKEN, number, True, where, True), value, number))
 
 
 def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> bool:
     """Note that ``left sign right`` was asked, where ``number`` is that of right; the outcome."""
     plain = right is number or not hasattr(right, "_data")
-    comparison = _new(Comparison, (left._data, sign, number, outcome, user_place(2), plain))
+    comparison = _new(Comparison, (left._data, sign, number, outcome, user_place(), plain))
     found = watching()
     if found is not None:
         found.append(Compared(comparison, left, number if plain else right))

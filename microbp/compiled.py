@@ -248,7 +248,7 @@ def _operation(name: str, template: str, rule: Rule) -> Any:
         generate(name, template.format(name=name, rule=word, y=rule.y, site=site, **d))
         for site in (
             "    if grouped:\n        node._note = current_group()\n",
-            "    node._note = (None, user_place(2) or '?', current_group()) if sited else current_group()\n",
+            "    node._note = (None, user_place() or '?', current_group()) if sited else current_group()\n",
         )
     )
     WITH_SITE[plain], WITHOUT_SITE[sited] = sited, plain

@@ -13,9 +13,7 @@ import os
 import re
 import secrets
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,10 +32,6 @@ Array = np.ndarray[Any, Any]
 _OPEN = "/proc/self/fd"
 #: In bytes: a zip file has two bytes for the length.
 _LONGEST = 60_000
-_DAMAGE = (
-    zipfile.BadZipFile, EOFError, ValueError, TypeError, RuntimeError, NotImplementedError, OverflowError,
-    struct.error, zlib.error, KeyError, SyntaxError, OSError,
-)  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------- writing
@@ -189,7 +183,7 @@ def unpacked(path: str | Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[st
                             member.filename.removesuffix(".npy"),
                         )
                         found[name] = _array(content, wanted.get(name))
-        except _DAMAGE as error:
+        except Exception as error:
             what = str(error) or type(error).__name__
             raise NotLoaded(f"{path} is damaged{where}: {what}", path) from error
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, count, pairwise
+from itertools import accumulate, count, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +33,14 @@ __all__ = ["Graph", "Input", "Node"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
-#: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
-#: that each label becomes.
+#: What a record consists of, beside its rules and roots: columns, each of its kind, and labels.
 _COLUMNS: dict[str, type] = {
     "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
     "known": bool, "needs": bool,
 }  # fmt: skip
-_LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
+_LABELS: dict[str, tuple[type, ...]] = {
+    "names": (str,), "named": (bool,), "sites": (str, type(None)), "groups": (tuple,), "paths": (tuple,),
+}  # fmt: skip
 
 
 class Input(NamedTuple):
@@ -77,8 +78,7 @@ class _Fields(NamedTuple):
 class Node(_Fields):
     """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
 
-    #: All nodes of its graph.
-    every: tuple[Node, ...]
+    graph: Graph
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -90,9 +90,9 @@ class Node(_Fields):
         x None 2.0
         None 2.0 None
         """
-        every = self.every
+        nodes = self.graph.nodes
         return tuple(
-            Input(None, operand, None) if isinstance(operand, float) else Input(every[operand], None, local)
+            Input(None, operand, None) if isinstance(operand, float) else Input(nodes[operand], None, local)
             for operand, local in zip(self.operands, self.local_derivatives, strict=True)
         )
 
@@ -101,7 +101,7 @@ class Node(_Fields):
         return f"Node({self.position}: {safe_name(self.name)}{rule} = {self.data!r}, grad={self.grad!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Node, tuple(self)
+        return Graph.__getitem__, (self.graph, self.position)
 
 
 class Graph(Columns):
@@ -162,40 +162,22 @@ class Graph(Columns):
         return Graph._with(_frozen(roots, names))
 
     @staticmethod
-    def of(nodes: Sequence[Node]) -> Graph:
-        """The graph of nodes that were recorded before, such as those of a file; it knows no Values.
-
-        >>> x = Value(2.0, name="x")
-        >>> graph = Graph(x * x)
-        >>> Graph.of(graph.nodes) == graph
-        True
-        """
-        if not nodes:
-            raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
-        for at, node in enumerate(nodes):
-            if any(isinstance(each, int) and not 0 <= each < at for each in node.operands):
-                raise ValueError(f"Graph.of() takes operands first; node {at} has {node.operands}")
-        record = _columns(nodes, lambda each: each if isinstance(each, int) else None)
-        labels = {label: [getattr(node, field) for node in nodes] for label, field in _LABELS.items()}
-        return Graph._with({**record, **labels, "roots": (len(nodes) - 1,)})
+    def _of(nodes: Sequence[Node]) -> Graph:
+        """The graph of nodes that were changed, the root last; it knows no Values."""
+        rules, *columns = _columns(nodes, int)
+        _, names, *_, sites, named, groups, paths = map(list, zip(*nodes, strict=True))
+        labels = zip(_LABELS, (names, named, sites, groups, paths), strict=True)
+        record = dict(zip(_COLUMNS, columns, strict=True)) | dict(labels)
+        return Graph._with({**record, "rules": rules, "roots": (len(nodes) - 1,)})
 
     @staticmethod
     def _with(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
         vars(graph).update({"_values": (), "_aliases": {}, **record})
-        for column in _COLUMNS:
-            getattr(graph, column).setflags(write=False)
+        for name, kind in _COLUMNS.items():
+            vars(graph)[name] = np.asarray(vars(graph)[name], kind)
+            vars(graph)[name].setflags(write=False)
         return graph
-
-    def with_data(self, data: Sequence[float]) -> Graph:
-        """The same graph with these numbers [N], such as those that leaves had when it was recorded.
-
-        Raises ValueError where there are not as many as it has nodes.
-        """
-        numbers = np.array(data)
-        if numbers.shape != self.data.shape or numbers.dtype.kind not in "iuf":
-            raise ValueError(f"with_data() takes {len(self)} numbers, not {safe_name(repr(data))}")
-        return self._changed(data=numbers.astype(float))
 
     def with_grad(self, grad: Sequence[float | None]) -> Graph:
         """The same graph with these gradients [N], such as those of a pass; None for one that is not known.
@@ -208,6 +190,7 @@ class Graph(Columns):
         return self._changed(grad=numbers, known=known)
 
     def _changed(self, **record: Any) -> Graph:
+        """The same graph with other columns or labels in the place of some."""
         found = ("nodes", "_called", "_places")
         kept = {name: held for name, held in vars(self).items() if name not in found}
         return Graph._with(kept | record)
@@ -260,7 +243,7 @@ class Graph(Columns):
             )  # fmt: skip
             nodes = tuple(map(Node._make, columns))
             for node in nodes:
-                node.every = nodes
+                node.graph = self
         return nodes
 
     @cached_property
@@ -285,26 +268,28 @@ class Graph(Columns):
         return iter(self.nodes)
 
     def __getitem__(self, which: int | str | Value) -> Node:
-        """The node of an index, a name or a Value. KeyError says which there are.
+        """The node of an index, a name or a Value; IndexError or KeyError says which there are.
 
         >>> x = Value(2.0, name="x")
         >>> Graph(x * x)["x"].data, x in Graph(x * x)
         (2.0, True)
         """
-        try:
-            if isinstance(which, int | np.integer):
-                return self.nodes[which]
-            return self.nodes[self._places[id(which)] if isinstance(which, Value) else self._called[which]]
-        except IndexError:
-            raise self.no_node(which) from None
-        except (KeyError, TypeError):
-            pass
         if isinstance(which, Value):
-            root = safe_name(self.names[self.roots[-1]])
-            raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
-        given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
-        told = ", ".join(given) or "none that was given"
-        raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+            if which in self:
+                return self.nodes[self._places[id(which)]]
+            why = f"{safe_name(self.names[self.roots[-1]])} does not depend on it"
+            why = why if self._values else "it comes from a file, a pickle or a copy, and is asked by names"
+            raise KeyError(f"{which!r} is not in this graph: {why}")
+        if isinstance(which, str):
+            if which in self:
+                return self.nodes[self._called[which]]
+            given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
+            told = ", ".join(given) or "none that was given"
+            raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+        try:
+            return self.nodes[which]
+        except (IndexError, TypeError):
+            raise self.no_node(which) from None
 
     def __contains__(self, which: object) -> bool:
         """Whether it has such a node: a Value, a name, or a node of an equal graph."""
@@ -387,7 +372,8 @@ class Graph(Columns):
         True
         """
         rules = [rule.__reduce__()[1] for rule in self.rules]
-        return json.dumps(_texts({**self._record(np.ndarray.tolist), "rules": rules}), allow_nan=False)
+        text = json.dumps({**self._record(np.ndarray.tolist), "rules": rules})
+        return json.dumps(json.loads(text, parse_constant=lambda word: str(float(word))))
 
     @staticmethod
     def from_json(text: str) -> Graph:
@@ -395,60 +381,59 @@ class Graph(Columns):
         wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record: dict[str, Any] = {at: _column(at, found[at], kind) for at, kind in _COLUMNS.items()}
-            record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
+            record: dict[str, Any] = {
+                name: np.array(_members(name, found[name], kind), kind) for name, kind in _COLUMNS.items()
+            }
+            for name, kinds in _LABELS.items():
+                record[name] = _members(name, [*map(_tuples, found[name])], *kinds)
             record["roots"] = tuple(found["roots"])
-            record["rules"] = tuple(_rule(*row) for row in found["rules"])
+            record["rules"] = tuple(restored(*_tuples(row)) for row in found["rules"])
             damage = _misfit(record)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
             raise ValueError(f"{wrong}: {damage}")
         return Graph._with(record)
 
 
-# ------------------------------------------------------------------------------ from Values and nodes
+# ----------------------------------------------------------------------------------------- from Values
 def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of what the roots were computed from, with what labels are made of."""
     refuse_others([*roots])
     above: Any = object.__new__(Fields)  # a node whose operands are the roots
     above._rule = above._a = above._pending = None
     above._b, above._db = tuple(roots), (0.0,) * len(roots)
-    if extension is None:
-        values: tuple[Value, ...] = tuple(backward_order(above)[:0:-1])
+    if extension is not None:
+        values, at, rules, notes, *columns = extension.columns(above)
+        columns = [*map(np.frombuffer, columns, _COLUMNS.values())]
+    else:
+        values = tuple(backward_order(above)[:0:-1])
         places = {id(value): place for place, value in enumerate(values)}
-        record = _columns(values, lambda each: places.get(id(each)))
+        rules, *columns = _columns(values, lambda operand: places[id(operand)])
         at = tuple(places[id(root)] for root in roots)
         notes = {place: value._note for place, value in enumerate(values) if value._note is not None}
-    else:
-        values, at, rules, notes, *columns = extension.columns(above)
-        pairs = zip(_COLUMNS.items(), columns, strict=True)
-        record = {name: np.frombuffer(each, kind) for (name, kind), each in pairs} | {"rules": tuple(rules)}
-    return {**record, "roots": at, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
+    labels = {"_values": values, "_notes": notes, "_variables": Variables(names or {})}
+    return {**dict(zip(_COLUMNS, columns, strict=True)), **labels, "rules": tuple(rules), "roots": at}
 
 
-def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) -> dict[str, Any]:
-    """The columns of Values or of nodes; an operand without a ``place`` is a literal.
+def _columns(items: Sequence[Value | Node], place: Callable[[Any], int]) -> Iterator[Any]:
+    """The rules of Values or of nodes, then each column; where operands stand, ``place`` says.
 
     Where the extension is built, ``native/value.c`` makes those of Values.
     """
     rules = tuple(dict.fromkeys(each.rule for each in items if each.rule is not None))
-    index = {rule: at for at, rule in enumerate(rules)}
-    rows = [each.operands for each in items]
-    operands, literal = [*chain.from_iterable(rows)], count(-1, -1)
-    args = [next(literal) if (at := place(each)) is None else at for each in operands]
-    local = chain.from_iterable(each.local_derivatives for each in items)
-    grads = [None if each.grad is None else gradient_of(each) for each in items]
-    columns: tuple[list[Any], ...] = (
-        [-1 if each.rule is None else index[each.rule] for each in items], [0, *accumulate(map(len, rows))],
-        args, [each for each, at in zip(operands, args, strict=True) if at < 0],
-        [each.data for each in items], [math.nan if at < 0 else d for at, d in zip(args, local, strict=True)],
-        [math.nan if grad is None else grad for grad in grads], [grad is not None for grad in grads],
-        [each.requires_grad for each in items],
-    )  # fmt: skip
-    pairs = zip(_COLUMNS.items(), columns, strict=True)
-    record: dict[str, Any] = {name: np.array(column, kind) for (name, kind), column in pairs}
-    return {**record, "rules": rules}
+    index, literal = {rule: at for at, rule in enumerate(rules)}, count(-1, -1)
+    edges = [edge for each in items for edge in zip(each.operands, each.local_derivatives, strict=True)]
+    yield rules
+    yield [-1 if each.rule is None else index[each.rule] for each in items]
+    yield [0, *accumulate(len(each.operands) for each in items)]
+    yield [next(literal) if local is None else place(operand) for operand, local in edges]
+    yield [operand for operand, local in edges if local is None]
+    yield [each.data for each in items]
+    yield [math.nan if local is None else local for _, local in edges]
+    yield [math.nan if each.grad is None else gradient_of(each) for each in items]
+    yield [each.grad is not None for each in items]
+    yield [each.requires_grad for each in items]
 
 
 def _bytes(column: np.ndarray[Any, Any]) -> bytes:
@@ -457,32 +442,18 @@ def _bytes(column: np.ndarray[Any, Any]) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------- JSON
-def _texts(held: Any) -> Any:
-    """A record for strict JSON."""
-    if isinstance(held, dict):
-        return {key: _texts(each) for key, each in held.items()}
-    if isinstance(held, list | tuple):
-        return [*map(_texts, held)]
-    return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
-
-
-def _column(name: str, held: list[Any], kind: type) -> NDArray[Any]:
-    """A column of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
-    if kind is not float and not {*map(type, held)} <= {kind}:
-        raise TypeError(f"{name} has other members than of type {kind.__name__}")
-    return np.array(held, kind)
+def _members(name: str, held: list[Any], *kinds: type) -> list[Any]:
+    """A column or a label of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
+    if float not in kinds and not {*map(type, held)} <= {*kinds}:
+        raise TypeError(f"{name} has other members than of type {kinds[0].__name__}")
+    return held
 
 
 def _tuples(held: Any) -> Any:
+    """A part of a document: its lists are tuples, and its dicts the defaults of a row."""
+    if isinstance(held, dict):
+        return {arg: float(each) for arg, each in held.items()}
     return tuple(map(_tuples, held)) if isinstance(held, list) else held
-
-
-def _rule(*row: Any) -> Rule:
-    """The rule of the texts of its row; numbers that are not finite are texts in its boxes and defaults."""
-    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = map(_tuples, row)
-    boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
-    given = {arg: float(each) for arg, each in defaults.items()}
-    return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
 def _misfit(record: Mapping[str, Any]) -> str:
@@ -498,14 +469,13 @@ def _misfit(record: Mapping[str, Any]) -> str:
         or not record["needs"][op >= 0].all()
     ):
         return "its columns do not fit each other"
-    if not all(isinstance(name, str) for name in record["names"]):
-        return "a name is no text"
     if len({*record["names"]}) < len(op):
         return "two nodes have one name"
-    numbers, spans = args.tolist(), pairwise(first.tolist())
-    for node, (kind, (start, stop)) in enumerate(zip(op.tolist(), spans, strict=True)):
-        if not (rules[kind].takes(stop - start) if kind >= 0 else start == stop):
-            return f"{stop - start} operands do not fit {rules[kind] if kind >= 0 else 'a leaf'}, node {node}"
-        if not all(-len(record["consts"]) <= arg < node for arg in numbers[start:stop]):
-            return f"an operand of node {node} does not stand before it"
-    return "" if {*range(len(op))} <= {*numbers, *roots} else "it has nodes that no other uses"
+    widths = np.diff(first)
+    for node, (kind, width) in enumerate(zip(op.tolist(), widths.tolist(), strict=True)):
+        if not (rules[kind].takes(width) if kind >= 0 else width == 0):
+            return f"{width} operands do not fit {rules[kind] if kind >= 0 else 'a leaf'}, node {node}"
+    owner = np.repeat(np.arange(len(op)), widths)
+    for node in owner[(args >= owner) | (args < -len(record["consts"]))].tolist():
+        return f"an operand of node {node} does not stand before it"
+    return "" if {*range(len(op))} <= {*args.tolist(), *roots} else "it has nodes that no other uses"

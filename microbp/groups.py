@@ -43,19 +43,24 @@ class Group:
         self.parent = parent
         self.serial = next(serials) if serial is None else serial
 
-    def name(self, called: _Called) -> str:
-        """Its own name; for a module its path in the module that called it, a variable, or its class."""
+    def name(self, variables: Mapping[int, str], within: dict[int, dict[int, str]]) -> str:
+        """Its own name; for a module its path in the module that called it, a variable, or its class.
+
+        ``within`` keeps what has been asked for: the paths of the modules in each module.
+        """
         if self._name is not None:
             return self._name
         for above in _upwards(self.parent):
-            path = above.owner is not None and called.paths(above.owner).get(id(self.owner))
-            if path:
+            if above.owner is not None and id(above.owner) not in within:
+                inner = above.owner.named_modules()
+                within[id(above.owner)] = {id(held): path for path, held in inner.items()}
+            if path := within.get(id(above.owner), {}).get(id(self.owner)):
                 return path
-        return called.variables.get(id(self.owner), type(self.owner).__name__)
+        return variables.get(id(self.owner), type(self.owner).__name__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the name, not the module."""
-        return Group, (self.name(_Called({})), None, self.parent, self.serial)
+        return Group, (self.name({}, {}), None, self.parent, self.serial)
 
 
 def _upwards(group: Group | None) -> Iterator[Group]:
@@ -63,20 +68,6 @@ def _upwards(group: Group | None) -> Iterator[Group]:
     while group is not None:
         yield group
         group = group.parent
-
-
-class _Called:
-    """What modules are called, by their ``id``: by variables, and by the modules that hold them."""
-
-    def __init__(self, variables: Mapping[int, str]) -> None:
-        self.variables = variables
-        self._paths: dict[int, dict[int, str]] = {}
-
-    def paths(self, module: Any) -> dict[int, str]:
-        """The path of each module in ``module``, walked through once."""
-        if id(module) not in self._paths:
-            self._paths[id(module)] = {id(held): path for path, held in module.named_modules().items()}
-        return self._paths[id(module)]
 
 
 #: The group that the running code is in, in this thread.
@@ -160,12 +151,6 @@ class group(Around):  # noqa: N801 (used like a function)
             self._entered = False
 
 
-def _enter(entered: Group) -> None:
-    if entered.parent is None:
-        _outermost.add(entered)
-    current.set(entered)
-
-
 def _leave(entered: Any, outer: Group | None) -> None:
     current.set(outer)
     _outermost.discard(entered)
@@ -185,7 +170,9 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
         entered = Group(None, self, outer)
         try:
             try:
-                _enter(entered)
+                if outer is None:
+                    _outermost.add(entered)
+                current.set(entered)
                 return call(self, *args, **options)
             finally:
                 _leave(entered, outer)
@@ -202,13 +189,13 @@ def group_paths(
 
     ``variables`` names by their ``id`` the modules that no other module called.
     """
-    called = _Called(variables)
+    within: dict[int, dict[int, str]] = {}
     own: dict[Group, str] = {}
     for each in {*groups}:
         for above in _upwards(each):
             if above in own:
                 break
-            own[above] = above.name(called)
+            own[above] = above.name(variables, within)
     paths: dict[Group | None, GroupPath] = {None: ()}
     calls: Counter[tuple[GroupPath, str]] = Counter()
     for entered, name in sorted(own.items(), key=lambda item: item[0].serial):  # parents come first

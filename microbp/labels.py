@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 from microbp.safe import named as safe_name
+from microbp.safe import quoted
 from microbp.value import Value
 
 __all__ = [
@@ -101,7 +103,7 @@ def walk(
 
 def _holds_parameters(held: Any) -> bool:
     """Whether it is a module, or an object that has ``parameters()`` like one."""
-    return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
+    return any(callable(vars(kind).get("parameters")) for kind in type(held).__mro__)
 
 
 def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
@@ -111,21 +113,22 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
     are asked for, and what may hold some.
     """
     inner: Iterable[tuple[Any, Any]] = ()
-    if isinstance(held, list | tuple):
+    kind = type(held)  # not its class: a proxy says that of something else, or raises
+    if issubclass(kind, list | tuple):
         inner = enumerate(held)
-    elif isinstance(held, dict):
-        inner = held.items()
-    elif isinstance(held, np.ndarray):
+    elif issubclass(kind, dict):
+        inner = [*held.items()]  # a copy, made at once: other threads may change it meanwhile
+    elif issubclass(kind, np.ndarray):
         inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
     elif _holds_parameters(held):
         named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
-        inner = (part for part in parts if not part[0].startswith("_"))
+        inner = [part for part in [*parts] if not part[0].startswith("_")]
     passed = (*_PLAIN, Value) if modules else _PLAIN
     return [
-        (place if isinstance(held, np.ndarray) else (place,), each)
+        (place if issubclass(kind, np.ndarray) else (place,), each)
         for place, each in islice(inner, most)
-        if type(each) not in passed and (isinstance(each, _HOLDERS) or _holds_parameters(each))
+        if type(each) not in passed and (issubclass(type(each), _HOLDERS) or _holds_parameters(each))
     ]
 
 
@@ -169,17 +172,20 @@ class Variables:
         if not isinstance(scope, Mapping):
             kind = type(scope).__name__
             raise TypeError(f"names maps variables to what they hold; it is no {kind}")
-        own = {
-            name: held
-            for name, held in scope.items()
-            if not name.startswith("_") and (name not in ("In", "Out") or isinstance(held, Value))
-        }
-        alone = {id(held): name for name, held in own.items() if isinstance(held, Value)}
+        named = {name: held for name, held in scope.items() if not name.startswith("_")}
+        roots = [
+            (path, held)
+            for path, held in contents(named)
+            if path[0] not in ("In", "Out") or isinstance(held, Value)
+        ]
+        alone = {id(held): path[0] for path, held in roots if isinstance(held, Value)}
         loops = set()
 
         def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
-            ends = isinstance(held, Value) or _holds_parameters(held) or len(path) > DEEPEST
-            found = [] if ends else [((*path, place), each) for place, each in contents(held, MOST)]
+            found: list[tuple[Path, Any]] = []
+            if not (isinstance(held, Value) or _holds_parameters(held) or len(path) > DEEPEST):
+                with suppress(Exception):  # of somebody else's container, which may refuse
+                    found = [((*path, place), each) for place, each in contents(held, MOST)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
                 last = found[-1][1]
                 if last.is_leaf and [id(each) for _, each in found if id(each) in alone] == [id(last)]:
@@ -187,15 +193,15 @@ class Variables:
             return found
 
         #: All variables, whatever they hold; the modules, and other objects with ``parameters()``.
-        self.taken, self.modules = {*own}, dict[str, Any]()
+        self.taken, self.modules = {*named}, dict[str, Any]()
         values: dict[str, int] = {}
-        roots: list[tuple[Path, Any]] = [((name,), held) for name, held in own.items()]
         for path, held in walk(roots, inside):
-            name = path[0] + "".join(f"[{','.join(map(repr, place))}]" for place in path[1:])
-            if isinstance(held, Value):
-                values.setdefault(name, id(held))
-            elif _holds_parameters(held):
-                self.modules.setdefault(name, held)
+            if isinstance(held, Value) or _holds_parameters(held):
+                name = path[0] + "".join(f"[{','.join(map(quoted, place))}]" for place in path[1:])
+                if isinstance(held, Value):
+                    values.setdefault(name, id(held))
+                else:
+                    self.modules.setdefault(name, held)
         #: The ``id`` of the Value of each name: a Value may have several, the first of which counts.
         self.values = {name: values[name] for name in sorted(values, key=loops.__contains__)}
 

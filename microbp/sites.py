@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from bisect import bisect
 from collections.abc import Iterable
 from opcode import opmap
 from pathlib import Path
@@ -86,11 +85,8 @@ def user_level() -> int:
 
 def user_scope() -> dict[str, Any]:
     """The variables that the user's own code sees where it called, the local ones first."""
-    frame = user_frame()
-    if frame is None:
-        return {}
-    local = user_locals()
-    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+    frame, local = user_frame(), user_locals()
+    return {} if frame is None else {**local, **frame.f_globals, **local}
 
 
 def user_locals() -> dict[str, Any]:
@@ -101,17 +97,14 @@ def user_locals() -> dict[str, Any]:
         if inner is None or frame is None:
             break
         if frame.f_globals is inner.f_globals and frame.f_code.co_name != "<module>":
-            for name, held in frame.f_locals.items():
-                scope.setdefault(name, held)
+            scope = {**scope, **frame.f_locals, **scope}
         frame = frame.f_back
     return scope
 
 
-def user_place(depth: int = 1) -> Place | None:
-    """The place that the innermost frame of the user's own code has reached, from ``depth`` up."""
-    frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and not users[frame.f_code.co_filename]:
-        frame = frame.f_back
+def user_place() -> Place | None:
+    """The place that the innermost frame of the user's own code has reached."""
+    frame = user_frame()
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
@@ -122,7 +115,7 @@ def site_of(place: Place | str | None) -> str:
 
 def sites_of(places: Iterable[Place | str | None]) -> list[str]:
     """Several places; what is a text already stays."""
-    lines: dict[int, tuple[list[int], list[int]]] = {}  # of each code object: where a line begins, which
+    lines: dict[int, dict[int, int | None]] = {}  # of each code object the line of each instruction
     found = []
     for place in places:
         if isinstance(place, str) or place is None:
@@ -130,10 +123,8 @@ def sites_of(places: Iterable[Place | str | None]) -> list[str]:
             continue
         code, offset = place
         if id(code) not in lines:
-            table = [(start, line) for start, _, line in code.co_lines()]
-            lines[id(code)] = [start for start, _ in table], [line or 0 for _, line in table]
-        starts, numbers = lines[id(code)]
-        found.append(f"{code.co_filename}:{numbers[bisect(starts, offset) - 1] or code.co_firstlineno}")
+            lines[id(code)] = {at: line for begin, end, line in code.co_lines() for at in range(begin, end)}
+        found.append(f"{code.co_filename}:{lines[id(code)].get(offset) or code.co_firstlineno}")
     return found
 
 

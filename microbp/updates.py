@@ -9,7 +9,6 @@ it has been done twice.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Container, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from microbp.errors import GrowingGraphWarning
-from microbp.sites import user_frame
+from microbp.sites import user_level
 
 __all__ = [
     "SEEN", "note_computed", "renewed", "steps_in", "warn_of_growing", "warn_of_left", "warn_of_lost",
@@ -213,7 +212,4 @@ def _told(leaf: Any) -> str:
 
 def _warn(message: str) -> None:
     """GrowingGraphWarning at the user's line."""
-    level, frame, user = 1, sys._getframe(1), user_frame()
-    while frame is not user and frame.f_back is not None:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, GrowingGraphWarning, stacklevel=level + 1)
+    warnings.warn(message, GrowingGraphWarning, stacklevel=user_level())

@@ -661,3 +661,29 @@ def test_a_product_in_place_is_a_product() -> None:
         assert x.flat[0].rule.name == "dot"
         with pytest.raises(ValueError, match="takes a matrix b; write a = a @ b for a vector"):
             x @= np.array([2.0, 1.0])
+
+
+# -------------------------------------------------------------------- what each of its Values has
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [("grad", "microbp.grad_of(a) gives the gradients, and for v in a.flat: v.zero_grad() forgets them"),
+     ("data", "microbp.data_of(a) gives the numbers, and a -= rate * microbp.grad_of(a) is an update"),
+     ("backward", "a backward pass starts from one Value: np.sum(a).backward()"),
+     ("requires_grad", "microbp.array(x, requires_grad=False) makes constants"),
+     ("tanh", "microbp.tanh(a) does it"), ("zero_grad", "v.zero_grad for v in a.flat")],
+)  # fmt: skip
+def test_what_a_value_has_is_refused_of_an_array(word: str, instead: str) -> None:
+    told = f"^an Array has no {word}; its Values have one each: {re.escape(instead)}$"
+    a = microbp.array([1.0, 2.0])
+    with pytest.raises(AttributeError, match=told):
+        getattr(a, word)
+    if word in ("grad", "data", "requires_grad"):  # else a += would go on from the gradients of before
+        with pytest.raises(AttributeError, match=told):
+            setattr(a, word, None)
+    with pytest.raises(AttributeError, match=r"^an Array has no colour$"):
+        _ = a.colour
+
+
+def test_an_array_takes_no_name_that_is_no_text() -> None:
+    with pytest.raises(TypeError, match=r"^a name is a str, not 3$"):
+        microbp.array([1.0], name=3)  # type: ignore[arg-type]

@@ -135,8 +135,10 @@ def test_a_look_up_that_fails_says_what_there_is() -> None:
     assert caught.value.args == (
         "no value named 'b' in this graph; its names are none that was given",
     )
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="there is no node 5: this graph has 5 nodes, 0 to 4"):
         graph[5]
+    with pytest.raises(TypeError, match=r"the position of a node is a whole number, not \[0\]"):
+        graph[[0]]  # type: ignore[index]
 
 
 def test_what_it_has_can_be_asked_with_in_and_by_whole_numbers_of_numpy() -> None:
@@ -153,17 +155,11 @@ def test_a_node_shows_what_it_is_in_a_line() -> None:
     assert repr(graph["w"]) == "Node(0: w = 0.5, grad=None)"
 
 
-def test_numbers_and_nodes_that_do_not_fit_are_refused() -> None:
+def test_gradients_that_are_no_pass_s_are_refused() -> None:
     graph = Graph(neuron()[2])
-    for data in ([1.0], ["a"] * 5):
-        with pytest.raises(ValueError, match=r"^with_data\(\) takes 5 numbers, not \["):
-            graph.with_data(data)  # type: ignore[arg-type]
     assert [node.grad for node in graph.with_grad([1.0, None, 2.0, 0.0, 1.0])] == [1.0, None, 2.0, 0.0, 1.0]
     with pytest.raises(ValueError, match=r"^with_grad\(\) takes 5 gradients, not 2$"):
         graph.with_grad([1.0, 2.0])
-    for nodes in (graph.nodes[::-1], graph.nodes[1:]):
-        with pytest.raises(ValueError, match=r"Graph\.of\(\) takes operands first; node \d has"):
-            Graph.of(nodes)
 
 
 # ----------------------------------------------------------------------------------- text
@@ -233,7 +229,6 @@ def test_a_value_takes_less_than_200_bytes_and_needs_no_recursion() -> None:
         graph.data[0] = 1.0
     assert graph.op[:3].tolist() == [-1, 0, 1]
     assert graph.args[:6].tolist() == [-1, 0, 1, 0, -2, 2]
-    assert Graph.of(graph.nodes) == graph
 
 
 def test_inputs_are_a_node_or_a_literal_and_the_derivative() -> None:
@@ -320,6 +315,16 @@ def test_a_pickled_graph_is_the_same_record_without_values(protocol: int) -> Non
     assert copy.deepcopy(graph) == copy.copy(graph) == graph
 
 
+def test_a_node_alone_is_pickled_and_copied_with_its_graph() -> None:
+    w, x, _ = neuron()
+    root = Graph(w * x).root
+    for twin in (pickle.loads(pickle.dumps(root)), copy.copy(root), copy.deepcopy(root)):
+        assert twin == root
+        assert twin.inputs == root.inputs
+    with pytest.raises(KeyError, match="comes from a file, a pickle or a copy, and is asked by names"):
+        copy.copy(root.graph)[w]
+
+
 def test_json_by_columns_is_the_same_record() -> None:
     w, x = Value(-0.0, name="w"), Value(float("inf"), name="inf")
     with microbp.group("h"):
@@ -336,7 +341,8 @@ def test_json_by_columns_is_the_same_record() -> None:
     deep = Graph(net([1.0, 2.0]), names={"net": net})
     assert Graph.from_json(deep.to_json()) == deep
     assert Graph.from_json(deep.to_json()).paths == deep.paths
-    for text in ("", "[]", "{}", Graph(y).to_json().replace('"roots"', '"root"'), '{"rules": 3}'):
+    other = Graph(y).to_json().replace('"roots"', '"root"')
+    for text in ("", "[]", "{}", "[" * 100_000, other, '{"rules": 3}'):
         with pytest.raises(ValueError, match=r"this is no graph as Graph.to_json\(\) writes it"):
             Graph.from_json(text)
 
@@ -345,7 +351,8 @@ def test_json_by_columns_is_the_same_record() -> None:
     ("column", "at", "wrong", "told"),
     [("args", 0, 0.5, "args has other members than of type int"), ("op", 0, "-1", "op has other"),
      ("needs", 0, 1, "needs has other members than of type bool"),
-     ("names", 0, "y", "two nodes have one name"), ("names", 1, 5, "a name is no text")],
+     ("names", 0, "y", "two nodes have one name"), ("names", 1, 5, "names has other"),
+     ("sites", 0, -5, "sites has other members than of type str"), ("paths", 0, "w", "paths has other")],
 )  # fmt: skip
 def test_json_of_another_kind_is_refused(column: str, at: int, wrong: Any, told: str) -> None:
     x = Value(2.0, name="x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
@@ -217,6 +219,58 @@ def test_containers_that_hold_themselves_are_nested_deep_or_share_parts_are_look
     nest = Plain()
     nest.w = deep
     assert [path for path, _ in parameter_paths(nest)] == [("b",)]
+
+
+def test_what_stands_beside_a_graph_and_refuses_everything_does_not_disturb() -> None:
+    class Refusing(type):
+        def __getattr__(cls, name: str) -> Any:
+            raise ZeroDivisionError(name)
+
+    class Proxy(metaclass=Refusing):
+        """What stands for something that is not there now, as a web framework's request does."""
+
+        @property  # type: ignore[misc]
+        def __class__(self) -> Any:  # type: ignore[override]
+            raise ZeroDivisionError
+
+        __hash__ = object.__hash__
+        __repr__ = __eq__ = __getattr__ = lambda *_: 1 / 0  # type: ignore[assignment]
+
+    class Rows(list[Any]):
+        def __iter__(self) -> Any:
+            raise ZeroDivisionError
+
+    class Lazy(dict[Any, Any]):
+        def items(self) -> Any:
+            raise ZeroDivisionError
+
+    x, w = Value(1.0), Value(2.0)
+    around = {"proxy": Proxy(), "parts": [Proxy(), {Proxy(): w}], "kind": Proxy}
+    scope = {**around, "rows": Rows([w]), "lazy": Lazy(a=w), "x": x}
+    assert Graph(x * w, names=scope).names == ["x", "parts[1][an object of type Proxy]", "v2"]
+    assert "= 2" in str(explain(x * w, "x", names=scope))
+    answers = microbp.check_answers(x * w, {"x": 2.0}, names=scope)
+    assert answers.ok
+
+
+def test_a_dict_that_another_thread_fills_is_read_all_the_same() -> None:
+    x, held, ended = Value(1.0), dict[int, Any](), threading.Event()
+
+    def fill() -> None:
+        for number in itertools.count():
+            if ended.is_set():
+                return
+            held[number % 5_000] = [number]
+            held.pop((number - 2_500) % 5_000, None)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert Graph(x * 2.0, names={"held": held, "x": x}).names == ["x", "v1"]
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_ten_thousands_of_equal_names_take_no_time() -> None:

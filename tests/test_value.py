@@ -52,7 +52,7 @@ def test_a_real_number_of_any_kind_becomes_a_float(number: Any) -> None:
 
 COMPLEX = "microbp is real; record the real and the imaginary part as two Values"
 TRUTH = "a truth value freezes a branch; use select(c, a, b), or float(...) for a number"
-MANY = "microbp.array(...) makes an array of Values, one for each number"
+MANY = "microbp.array(x) makes an array of Values, one for each number"
 KINDS = "give an int, a float or a NumPy real scalar"
 REFUSED = [
     ("3", "the str '3'; convert it first: float(...)"),

@@ -82,7 +82,7 @@ def _layer(net: Structure, weights: Integers, *, rows: bool) -> tuple[Matrix, ..
 
     z, x = made[0], beside(made[1], "")
     ends = _ends(net, z)
-    plain = (name for name, held in net.scope.items() if isinstance(held, np.ndarray))
+    plain = (name for name, held in net.scope.items() if issubclass(type(held), np.ndarray))
     same = (name for name in plain if np.array_equal(net.scope[name], x.data))
     own = named(ends.flat, net.gradient[z], "δ"), x._replace(text=x.text or next(same, "x"))
     if not net.gradient[ends].all() or not (above := _products(net, ends)):

@@ -442,7 +442,7 @@ def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
     for position in between:  # 1 − v17² is easier to read than with all of v17 written out twice
         if not nodes[position].named and _in_its_own_terms(nodes[position], nodes, between):
             nodes[position] = nodes[position]._replace(named=True)
-    return Short(Graph.of(nodes), names, layers, bool(sigmoids & set(between)))
+    return Short(Graph._of(nodes), names, layers, bool(sigmoids & set(between)))
 
 
 def _parameter(node: Node, layers: dict[int, str]) -> Iterator[Name]:

@@ -382,7 +382,7 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
         for place in pending:
             numbers[place] = earlier[place]
         moved |= pending
-    return (graph.with_data(numbers) if moved else graph), moved
+    return (graph._changed(data=numbers) if moved else graph), moved
 
 
 # ------------------------------------------------------------------------------------- what is asked for
