@@ -134,7 +134,37 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
                     scale = max(1.0, np.abs(exact).max(initial=0.0))
                     np.testing.assert_allclose(got, exact, rtol=1e-12, atol=1e-12 * scale)
             compared += 1
+        row, numbers = program.x[0].tolist(), theta.tolist()
+        for word, function in straight.functions.items():
+            found = getattr(machine, word)(row, numbers)
+            assert same(flat_numbers(found), flat_numbers(function(row, numbers)))
     assert compared > 12
+
+
+def flat_numbers(found: object) -> np.ndarray:
+    """A number, a list, or a tuple of these; -0.0 of straight lines is 0.0 where derivatives are summed."""
+    parts = found if isinstance(found, tuple) else (found,)
+    return np.hstack([np.asarray(each) for each in parts]) + 0.0
+
+
+@native
+def test_one_sample_in_plain_floats_refuses_what_is_none() -> None:
+    w, x = Value(2.0, "w"), Value(3.0, "x")
+    machine = microbp.compile(w / x, inputs=[x], params=[w], form="native").machine
+    assert machine is not None
+    assert machine.value_and_grad([4.0], np.array([2.0])) == (0.5, [0.25])
+    for given, error, told in (
+        (([1.0, 2.0], [3.0]), ValueError, "1 numbers are needed, not 2"),
+        (([1.0], []), ValueError, "1 numbers are needed, not 0"),
+        ((["one"], [3.0]), TypeError, "must be real number, not str"),
+        ((1.0, [3.0]), TypeError, "'float' object is not iterable"),
+        (([1.0],), TypeError, "the inputs of a sample and the parameters are needed"),
+        (([0.0], [3.0]), ArithmeticError, "the operation at node 2 has no result"),
+    ):
+        for function in (machine.value, machine.value_and_grad):
+            with pytest.raises(error, match=re.escape(told)):
+                function(*given)
+    assert machine.value([4.0], [2.0]) == 0.5
 
 
 @native

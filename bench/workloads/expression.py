@@ -46,13 +46,15 @@ def by_hand() -> Work:
 
 @contestant("microbp, replay")
 def replay() -> Work:
-    """The recorded graph as straight-line code, called on plain floats."""
+    """The recorded graph, called on plain floats: the machine in C, or straight-line code without it."""
     import microbp
     from microbp import Value
 
     a, b = Value(A, "a"), Value(B, "b")
-    program = microbp.compile(expression(a, b, Value.relu), inputs=[], params=[a, b], form="straight")
-    value_and_grad = program.functions["value_and_grad"]
+    form = "native" if microbp.engine().name == "native" else "straight"
+    program = microbp.compile(expression(a, b, Value.relu), inputs=[], params=[a, b], form=form)
+    machine = program.machine
+    value_and_grad = machine.value_and_grad if machine else program.functions["value_and_grad"]
 
     def run() -> tuple[float, ...]:
         value, gradient = value_and_grad((), (A, B))

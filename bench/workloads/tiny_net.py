@@ -61,19 +61,23 @@ def by_hand() -> Work:
 
 @contestant("microbp, replay")
 def replay() -> Work:
-    """The recorded graph as straight-line code, called on plain floats."""
+    """Cost and new parameters in one call, on plain floats: of the machine in C, or of straight-line code."""
     import microbp
     from microbp import Value
 
     p = [Value(x) for x in START]
-    program = microbp.compile(cost(p, Value.sigmoid), inputs=[], params=p, form="straight")
-    value_and_grad, theta = program.functions["value_and_grad"], program.parameters.tolist()
+    total = cost(p, Value.sigmoid)
+    slopes = microbp.grad(total, p, create_graph=True)
+    new = [each - RATE * slope for each, slope in zip(p, slopes, strict=True)]
+    form = "native" if microbp.engine().name == "native" else "straight"
+    program = microbp.compile([total, *new], inputs=[], params=p, form=form)
+    value = program.machine.value if program.machine else program.functions["value"]
+    theta = program.parameters.tolist()
 
     def step() -> float:
-        cost, gradient = value_and_grad((), theta)
-        for i, each in enumerate(gradient):
-            theta[i] -= RATE * each
-        return float(cost)
+        nonlocal theta
+        first, *theta = value((), theta)
+        return first
 
     return hundred(step, lambda: [theta])
 

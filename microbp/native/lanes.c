@@ -9,15 +9,21 @@
 /* As many numbers as a register holds, and how many rows a product works on at a time. */
 #if defined(__AVX512F__)
 enum { WIDE = 8, TALL = 12 };
+#define SUPPORTED __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+#define IN_A_REGISTER(x) __asm__("" : "+v"(x)) /* GCC would read it from memory for each use */
 #elif defined(__AVX2__)
 enum { WIDE = 4, TALL = 6 };
+#define SUPPORTED __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+#define IN_A_REGISTER(x) __asm__("" : "+x"(x))
 #else
 enum { WIDE = 2, TALL = 2 };
+#define SUPPORTED 1
+#define IN_A_REGISTER(x)
 #endif
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8)));
 
-/* ------------------------------------------------------ exponentials and logarithms, in loops that vectorise */
+/* ------------------------------------------------------ exponentials, in loops that vectorise */
 static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
                     LN2_LOW = 0x1.ef35793c7673p-45;
 
@@ -31,10 +37,11 @@ INLINE double power_of_two(double n) {
     return shifted;
 }
 
+/* A polynomial: the even and the odd powers, side by side. */
 INLINE double horner(double x, const double *of, int count) {
-    double sum = of[0];
-    for (int n = 1; n < count; n++) sum = sum * x + of[n];
-    return sum;
+    double sum[2] = {0.0, of[0]}, square = x * x;
+    for (int n = 1; n < count; n++) sum[n % 2 == 0] = sum[n % 2 == 0] * square + of[n];
+    return count % 2 ? sum[0] * x + sum[1] : sum[1] * x + sum[0];
 }
 
 /* exp(r) - 1 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
@@ -55,7 +62,6 @@ INLINE double fast_exp(double x) {
     return (1.0 + near_zero(r)) * one * other;
 }
 
-/* For what is too large it is infinite, and the block is looked at again. */
 INLINE double fast_expm1(double x) {
     x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
     REDUCED(x);
@@ -68,35 +74,9 @@ INLINE double fast_tanh(double x) {
     return copysign(beyond / (beyond + 2.0), x);
 }
 
-/* x = m 2**k with m near 1; log(m) by the series of atanh, in the form of fdlibm. */
-INLINE double fast_log(double x) {
-    double tiny = x < 0x1p-1022 ? 1.0 : 0.0, scaled = tiny == 1.0 ? x * 0x1p54 : x;
-    uint64_t bits, exponent;
-    memcpy(&bits, &scaled, 8);
-    exponent = (bits >> 52) | 0x4330000000000000u, bits = (bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
-    double k, m;
-    memcpy(&k, &exponent, 8), memcpy(&m, &bits, 8);
-    k = k - 0x1p52 - 1023.0 - 54.0 * tiny;
-    k = m > 0x1.6a09e667f3bcdp0 ? k + 1.0 : k, m = m > 0x1.6a09e667f3bcdp0 ? m * 0.5 : m;
-    double f = m - 1.0, s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
-    static const double of[] = {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
-                                2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01};
-    double rest = z * horner(z, of, 7);
-    double y = k * LN2_HIGH - ((half - (s * (half + rest) + k * LN2_LOW)) - f);
-    return x > 0.0 ? (x < INFINITY ? y : x) : x == 0.0 ? -INFINITY : NAN;
-}
-
-/* The digits of x that are lost in 1 + x are put back. */
-INLINE double fast_log1p(double x) {
-    double u = 1.0 + x, y = fast_log(u) + (x - (u - 1.0)) / u;
-    return u > 0.0 && u < INFINITY ? y : fast_log(u);
-}
-
 #define exp_ fast_exp
 #define tanh_ fast_tanh
 #define expm1_ fast_expm1
-#define log_ fast_log
-#define log1p_ fast_log1p
 #define div_(a, b) ((a) / (b))
 #define pow_(a, b) (__builtin_constant_p(b) && (b) == 2.0 ? (a) * (a) : pow(a, b))
 
@@ -166,15 +146,10 @@ INLINE double fast_log1p(double x) {
 /* to[i] += sum over j of W(i, j) from[j], in tiles of TALL rows and LANES samples. */
 static void product(double *to_rows, int64_t m, const int32_t *to, const double *w, int64_t down, int64_t along,
                     const double *from_rows, int64_t k, const int32_t *from, int lanes) {
-    /* So many rows at a time that their coefficients stay in the second cache. */
-    int64_t most = 16384 / (k + 1) / TALL * TALL;
-    if (most < TALL) most = TALL;
-    for (int64_t start = 0; start < m; start += most) {
-        const int64_t stop = start + most < m ? start + most : m;
-        for (int l = 0; l < lanes; l += LANES) {
-            int64_t i = start;
+    for (int l = 0; l < lanes; l += LANES) {
+        int64_t i = 0;
 #define TILE(height)                                                                                         \
-    for (; i + (height) <= stop; i += (height)) {                                                            \
+    for (; i + (height) <= m; i += (height)) {                                                               \
         vec sum[height][VECTORS];                                                                            \
         const double *at = w + i * down;                                                                     \
         for (int a = 0; a < (height); a++)                                                                   \
@@ -188,12 +163,11 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
             for (int b = 0; b < VECTORS; b++)                                                                \
                 ((vec *)(to_rows + (int64_t)to[i + a] * lanes + l))[b] += sum[a][b];                         \
     }
-            TILE(TALL)
-            TILE(4)
-            TILE(2)
-            TILE(1)
+        TILE(TALL)
+        TILE(4)
+        TILE(2)
+        TILE(1)
 #undef TILE
-        }
     }
 }
 
@@ -212,48 +186,43 @@ INLINE double summed(const double *row, int lanes) {
     return across(sum[0]);
 }
 
-/* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of 4 by 2. */
+/* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of 2 by 4. */
 static void outer(double *w, int64_t down, int64_t along, const double *dy_rows, int64_t m, const int32_t *dy,
                   const double *x_rows, int64_t k, const int32_t *x, int lanes) {
-    for (int64_t i = 0; i < m; i += 4)
-        for (int64_t j = 0; j < k; j += 2) {
-            const double *d[4], *r[2];
-            vec sum[4][2];
-            for (int a = 0; a < 4; a++) d[a] = dy_rows + (int64_t)dy[i + a < m ? i + a : m - 1] * lanes;
-            for (int b = 0; b < 2; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes;
-            for (int a = 0; a < 4; a++)
-                for (int b = 0; b < 2; b++) sum[a][b] = (vec){0.0};
-            for (int l = 0; l < lanes; l += WIDE)
-                _Pragma("GCC unroll 4") for (int a = 0; a < 4; a++)
-                    _Pragma("GCC unroll 2") for (int b = 0; b < 2; b++)
-                        sum[a][b] += *(const vec *)(d[a] + l) * *(const vec *)(r[b] + l);
-            for (int a = 0; a < 4 && i + a < m; a++)
-                for (int b = 0; b < 2 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]);
+    for (int64_t j = 0; j < k; j += 4)
+        for (int64_t i = 0; i < m; i += 2) {
+            const double *d[2], *r[4];
+            vec sum[2][4];
+            for (int a = 0; a < 2; a++) d[a] = dy_rows + (int64_t)dy[i + a < m ? i + a : m - 1] * lanes;
+            for (int b = 0; b < 4; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes, sum[0][b] = sum[1][b] = (vec){0.0};
+            for (int l = 0; l < lanes; l += WIDE) {
+                const vec one = *(const vec *)(d[0] + l), other = *(const vec *)(d[1] + l);
+                _Pragma("GCC unroll 4") for (int b = 0; b < 4; b++) {
+                    vec here = *(const vec *)(r[b] + l);
+                    IN_A_REGISTER(here);
+                    sum[0][b] += one * here, sum[1][b] += other * here;
+                }
+            }
+            for (int a = 0; a < 2 && i + a < m; a++)
+                for (int b = 0; b < 4 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]);
         }
 }
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
-static void prepare(const Program *p, Room *room, int lanes) {
-    for (int64_t n = 0; n < p->affines; n++) {
-        const Affine *at = p->affine + n;
-        if (!at->even)
-            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->base + i] = room->v[at->w.at[i]];
-    }
-    for (int64_t n = 0; n < p->spreads; n++) {
-        const double number = room->v[p->spread[2 * n]];
-        double *row = room->V + (int64_t)p->spread[2 * n + 1] * lanes;
-        EVERY row[l] = number;
-    }
-}
-
 static int forward(const Program *p, Room *room, int lanes) {
     double *V = room->V, *kept = room->kept;
     int suspect = 0;
+    for (int64_t n = 0; n < p->spreads; n++) {
+        const double number = room->v[p->spread[2 * n]];
+        double *row = V + (int64_t)p->spread[2 * n + 1] * lanes;
+        EVERY row[l] = number;
+    }
     for (const LaneStep *step = p->lane_step, *end = step + p->lane_steps; step < end; step++) {
         const int32_t *arg = p->lane_arg + step->first;
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
             const double *w = (at->even ? room->v : room->w) + at->base;
+            for (int64_t i = 0; i < (int64_t)at->m * at->k && !at->even; i++) room->w[at->base + i] = room->v[at->w.at[i]];
             for (int64_t i = 0; i < at->m; i++) {
                 const double start = at->bias.at[i] < 0 ? 0.0 : room->v[at->bias.at[i]];
                 double *row = V + (int64_t)at->y.at[i] * lanes;
@@ -308,18 +277,10 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         g[p->spread[2 * n]] += summed(G + (int64_t)p->spread[2 * n + 1] * lanes, lanes);
 }
 
-static int supported(void) {
-#if defined(__AVX512F__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-#elif defined(__AVX2__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return 1;
-#endif
-}
+static int supported(void) { return SUPPORTED; }
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-const Lanes JOIN(lanes_, LANES_NAME) = {TEXT(LANES_NAME), supported, prepare, forward, backward};
+const Lanes JOIN(lanes_, LANES_NAME) = {TEXT(LANES_NAME), supported, forward, backward};

@@ -120,12 +120,15 @@ enum { SHARED_PART = 1, VARYING_PART = 2, WHOLE = 3 };
 /* Returns the slot that is undefined, or -1; -2 where Python has raised. */
 int64_t exact_forward(const Program *, double *v, double *kept, int part);
 int exact_backward(const Program *, const double *v, double *g, double *kept, int part, int wrt_inputs);
+/* The part forward and, for the slopes, all backward. */
+int64_t exact_sample(const Program *, Room *, int part, int slopes, int wrt_inputs);
 
 /* run.c */
 enum { UNDEFINED = 1, RAISED = 2 };
 Room *new_room(const Program *, int64_t lanes);
 void free_room(Room *);
 int lanes_for(const Program *, int64_t samples);
+int all_finite(const double *x, int64_t count);
 /* module.c: a row that the user has defined; -1 where Python has raised. */
 int user_value(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad);
 int user_slopes(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double y, double up, double *g);
@@ -137,8 +140,6 @@ int plan_lanes(Program *);
 typedef struct {
     const char *name;
     int (*supported)(void);
-    /* Coefficients and spread values, once for each call, which the rows then have. */
-    void (*prepare)(const Program *, Room *, int lanes);
     /* Returns 1 where a value may be undefined. */
     int (*forward)(const Program *, Room *, int lanes);
     /* Adds up in g what the block's samples give. */

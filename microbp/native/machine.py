@@ -21,7 +21,7 @@ __all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"
 
 
 #: The version of what the extension offers.
-_INTERFACE = 3
+_INTERFACE = 4
 
 
 class Engine(NamedTuple):
@@ -115,6 +115,9 @@ class Machine:
             partial(_said, users) if users else None, variant,
         )  # fmt: skip
         self.outputs, self.defined = len(outputs), bool(users)
+        #: Of one sample, with nothing between the call and C, as ``functions`` of the straight form: they
+        #: take two sequences of floats, and return an output (of several a list), and the gradient, a list.
+        self.value, self.value_and_grad = self._run.value, self._run.value_and_grad
         #: Over how many threads the blocks of a batch are spread; the results do not depend on it.
         self.threads = 1
         #: In how many steps over rows of samples it runs, how many of these are products with matrices, and
@@ -134,8 +137,9 @@ class Machine:
         The derivatives of the sum of all are written into ``gradient`` and ``dx``.
         """
         costs = np.empty(len(x))
-        x, theta = _plain(x, theta)
-        made = gradient if gradient.flags.c_contiguous else np.empty(len(gradient))
+        if not (x.flags.carray and theta.flags.carray):
+            x, theta = _plain(x, theta)
+        made = gradient if gradient.flags.carray else np.empty(len(gradient))
         found = self._run.run(self.threads, x, theta, None, costs, made, dx)
         if made is not gradient:
             gradient[:] = made
@@ -156,10 +160,7 @@ class Machine:
 
 def _plain(*arrays: Floats) -> list[Floats]:
     """The arrays as C reads them; views of bytes, as from a file or a network, may lie between addresses."""
-    return [
-        each if each.flags.c_contiguous and each.flags.aligned else np.require(each, requirements=["C", "A"])
-        for each in arrays
-    ]
+    return [each if each.flags.carray else np.require(each, requirements=["C", "A"]) for each in arrays]
 
 
 def _said(users: list[Rule], number: int, numbers: tuple[float, ...], y: float | None = None) -> Any:

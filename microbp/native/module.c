@@ -26,17 +26,17 @@ static const Lanes *const variants[] = {
 };
 
 /* ------------------------------------------------------------------------------------- rows of the user's own */
+/* Numbers, or those of some slots, as a list. */
+static PyObject *listed(const double *x, const int32_t *slot, int64_t count) {
+    PyObject *made = PyList_New(count);
+    for (int64_t n = 0; made && n < count; n++) PyList_SET_ITEM(made, n, PyFloat_FromDouble(x[slot ? slot[n] : n]));
+    if (PyErr_Occurred()) Py_CLEAR(made);
+    return made;
+}
+
 /* What Python says of such a row: its value, or where the value y is given, its slopes. */
 static PyObject *asked(const Program *p, int32_t op, const double *v, const int32_t *arg, int width, const double *y) {
-    PyObject *given = PyTuple_New(width), *found = NULL;
-    for (int n = 0; given && n < width; n++) {
-        PyObject *number = PyFloat_FromDouble(v[arg[n]]);
-        if (!number) Py_CLEAR(given);
-        else PyTuple_SET_ITEM(given, n, number);
-    }
-    if (given) found = PyObject_CallFunction(p->user, y ? "iOd" : "iO", op - TABLE_ROWS, given, y ? *y : 0.0);
-    Py_XDECREF(given);
-    return found;
+    return PyObject_CallFunction(p->user, y ? "iNd" : "iN", op - TABLE_ROWS, listed(v, arg, width), y ? *y : 0.0);
 }
 
 int user_value(const Program *p, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad) {
@@ -217,9 +217,9 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
 }
 
 /* ------------------------------------------------------------------------------------------------------- running */
-/* Room for so many samples, taken out of those that are free; the GIL is held. */
+/* Room for one sample or for any block of them, taken out of those that are free; the GIL is held. */
 static Room *take_room(Machine *self, int64_t samples) {
-    const int lanes = self->lanes && samples > 1 ? lanes_for(&self->p, samples) : 0;
+    const int lanes = self->lanes && samples > 1 ? lanes_for(&self->p, 1ll << 40) : 0;
     Room *room = self->room;
     if (room) self->room = room->next;
     if (room && room->lanes >= lanes) return room;
@@ -235,10 +235,9 @@ static void give_back(Machine *self, Room *room) {
 
 /* The sum of the costs; nan where a derivative is not finite. */
 static double total(const Call *call, int64_t params) {
-    double sum = -0.0, zero = 0.0;
+    double sum = -0.0;
     for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    for (int64_t n = 0; n < params; n++) zero += 0.0 * call->gradient[n];
-    return zero == 0.0 ? sum : NAN;
+    return all_finite(call->gradient, params) ? sum : NAN;
 }
 
 /* None, or of costs their sum; (sample, node) where an operation is undefined. */
@@ -273,6 +272,35 @@ static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t c
     return closed(at, 6, computed(self, &call, threads));
 }
 
+/* As many numbers of a sequence as are wanted. */
+static int numbers(PyObject *given, double *into, int64_t wanted) {
+    PyObject *row = PySequence_Tuple(given);
+    if (row && PyTuple_GET_SIZE(row) != wanted)
+        PyErr_Format(PyExc_ValueError, "%lld numbers are needed, not %zd", (long long)wanted, PyTuple_GET_SIZE(row));
+    for (int64_t n = 0; n < wanted && !PyErr_Occurred(); n++) into[n] = PyFloat_AsDouble(PyTuple_GET_ITEM(row, n));
+    Py_XDECREF(row);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Of one sample, as the functions of straight-line code. */
+static PyObject *one_sample(Machine *self, PyObject *const *given, Py_ssize_t count, int slopes) {
+    const Program *p = &self->p;
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "the inputs of a sample and the parameters are needed");
+    Room *room = take_room(self, 1);
+    PyObject *result = NULL;
+    int64_t slot = -2;
+    if (room && !numbers(given[0], room->v + p->params, p->inputs) && !numbers(given[1], room->v, p->params))
+        slot = exact_sample(p, room, WHOLE, slopes, 0);
+    if (slot >= 0) PyErr_Format(PyExc_ArithmeticError, "the operation at node %d has no result; a call of the program explains it", self->node_of[slot]);
+    if (slot == -1) result = p->outputs > 1 ? listed(room->v, p->output, p->outputs) : PyFloat_FromDouble(room->v[p->output[0]]);
+    if (result && slopes) result = Py_BuildValue("NN", result, listed(room->g, NULL, p->params));
+    give_back(self, room);
+    return result;
+}
+
+static PyObject *machine_value(Machine *self, PyObject *const *given, Py_ssize_t count) { return one_sample(self, given, count, 0); }
+static PyObject *machine_value_and_grad(Machine *self, PyObject *const *given, Py_ssize_t count) { return one_sample(self, given, count, 1); }
+
 /* The arrays of a training fit one another, and the program of the update; the most samples in a step, or -1. */
 static int64_t fitting(const Program *p, const Program *update, const Column *at) {
     const Column *x = at, *rates = at + 1, *order = at + 2, *sizes = at + 3, *alike = at + 4, *theta = at + 5, *memory = at + 6;
@@ -304,10 +332,8 @@ static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t
                            .memories = at[4].n, .longest = fitting(&self->p, &update->p, at)};
     if (course.longest < 0)
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the programs"), closed(at, 10, NULL);
-    int64_t taken = 0, widest = course.longest; /* 88 samples are one block, and wider than the two of 128 */
-    for (int64_t s = 0; s < course.steps; s++)
-        if (lanes_for(&self->p, course.sizes[s]) > lanes_for(&self->p, widest)) widest = course.sizes[s];
-    Room *room = take_room(self, widest), *another = room ? take_room(update, self->p.params) : NULL;
+    int64_t taken = 0;
+    Room *room = take_room(self, course.longest), *another = room ? take_room(update, self->p.params) : NULL;
     if (another) {
         PyThreadState *thread = self->p.user == Py_None && update->p.user == Py_None ? PyEval_SaveThread() : NULL;
         taken = train(&self->p, self->lanes, room, &update->p, update->lanes, another, &course, threads);
@@ -319,10 +345,10 @@ static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t
 }
 
 static PyMethodDef machine_methods[] = {
-    {"run", (PyCFunction)(void (*)(void))machine_run, METH_FASTCALL,
-     "run(threads, x, theta, out, costs, gradient, dx): None, or the sum of the costs; or the (sample, node) that is undefined."},
-    {"train", (PyCFunction)(void (*)(void))machine_train, METH_FASTCALL,
-     "train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best, gradient): how many steps were taken."},
+    {"run", (PyCFunction)(void (*)(void))machine_run, METH_FASTCALL, "A batch: None, the sum of the costs, or the (sample, node) that is undefined."},
+    {"value", (PyCFunction)(void (*)(void))machine_value, METH_FASTCALL, "value(x, theta): of one sample, in numbers."},
+    {"value_and_grad", (PyCFunction)(void (*)(void))machine_value_and_grad, METH_FASTCALL, "value_and_grad(x, theta): the same with the gradient."},
+    {"train", (PyCFunction)(void (*)(void))machine_train, METH_FASTCALL, "Steps of a descent: how many were taken."},
     {NULL, NULL, 0, NULL}};
 static PyMemberDef machine_members[] = {
     {"steps", T_LONGLONG, offsetof(Machine, p.lane_steps), READONLY, "Steps over rows of samples."},
@@ -353,7 +379,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
             Py_XDECREF(text);
         }
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 3); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 4); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

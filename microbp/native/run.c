@@ -40,6 +40,13 @@ int lanes_for(const Program *p, int64_t samples) {
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
+/* Whether all numbers are, in a loop that vectorises. */
+int all_finite(const double *x, int64_t count) {
+    double odd = 0.0;
+    for (int64_t n = 0; n < count; n++) odd = fabs(x[n]) < INFINITY ? odd : 1.0;
+    return odd == 0.0;
+}
+
 /* Where the inputs of a sample stand, and its outputs. */
 static const double *given(const Call *call, int64_t sample) {
     return call->x + (call->order ? call->order[sample] : sample) * call->down;
@@ -51,7 +58,7 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
     if (call->gradient) memset(call->gradient, 0, (size_t)p->params * 8);
     for (int64_t sample = 0; sample < call->samples; sample++) {
         for (int64_t i = 0; i < p->inputs; i++) v[p->params + i] = given(call, sample)[i * call->along];
-        const int64_t slot = exact_forward(p, v, room->kept, sample ? VARYING_PART : WHOLE);
+        const int64_t slot = exact_sample(p, room, sample ? VARYING_PART : WHOLE, call->gradient != NULL, call->dx != NULL);
         if (slot != -1) {
             fault[0] = sample, fault[1] = slot;
             return slot == -2 ? RAISED : UNDEFINED;
@@ -59,16 +66,9 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
         for (int64_t n = 0; n < p->outputs && call->values; n++)
             call->values[sample * call->down_out + n * call->along_out] = v[p->output[n]];
         if (!call->gradient) continue;
-        memset(g, 0, (size_t)p->slots * 8);
-        double cost = p->outputs == 1 ? v[p->output[0]] : 0.0;
-        for (int64_t n = 0; n < p->outputs; n++) {
-            g[p->output[n]] += 1.0;
-            if (p->outputs > 1) cost += v[p->output[n]];
-        }
-        call->costs[sample] = cost;
-        if (exact_backward(p, v, g, room->kept, WHOLE, call->dx != NULL)) return RAISED;
-        for (int64_t n = 0; n < p->params; n++)
-            if (p->flags[n] & TRAINED) call->gradient[n] += g[n];
+        call->costs[sample] = p->outputs > 1 ? 0.0 : v[p->output[0]];
+        for (int64_t n = 0; n < p->outputs && p->outputs > 1; n++) call->costs[sample] += v[p->output[n]];
+        for (int64_t n = 0; n < p->params; n++) call->gradient[n] += g[n];
         for (int64_t n = 0; n < p->inputs && call->dx; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
     }
     return 0;
@@ -98,7 +98,8 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         else for (int l = 0; l < here; l++) to[l * call->down_out] = row[l];
     }
     if (!call->gradient) return 0;
-    memset(G, 0, (size_t)(p->rows * lanes) * 8);
+    const int64_t unread = call->dx ? 0 : p->inputs * lanes; /* the gradients of inputs */
+    memset(G + unread, 0, (size_t)(p->rows * lanes - unread) * 8);
     for (int l = 0; l < here; l++) {
         double cost = 0.0;
         for (int64_t n = 0; n < p->outputs; n++) {
@@ -142,7 +143,6 @@ static void *work(void *given_) {
     Room *room = self->room;
     const Program *p = job->p;
     if (room->v != job->shared) memcpy(room->v, job->shared, (size_t)p->slots * 8);
-    job->to->prepare(p, room, job->lanes);
     for (;;) {
         pthread_mutex_lock(&job->lock);
         const int64_t chunk = job->next++, last = (chunk + 1) * job->blocks / job->chunks;
@@ -189,10 +189,8 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        for (int64_t n = 0; n < p->params; n++) {
-            call->gradient[n] = p->flags[n] & TRAINED ? total[n] : 0.0;
-            job.suspect |= !isfinite(call->gradient[n]);
-        }
+        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = p->flags[n] & TRAINED ? total[n] : 0.0;
+        job.suspect |= !all_finite(call->gradient, p->params);
     }
     free(job.total);
     return job.suspect;
@@ -218,17 +216,17 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     double *in = malloc((size_t)(columns * P + update->outputs * P + most + update->params + 1) * 8);
     if (!in) return -1;
     double *gradient = in + P, *out = in + columns * P, *costs = out + update->outputs * P, *same = costs + most;
-    int64_t step = 0, first = 0, fault[2];
+    int64_t step = 0, first = 0, fault[2], frozen = 0;
+    for (int64_t i = 0; i < P; i++) frozen |= !(p->flags[i] & TRAINED);
     for (; step < at->steps; first += at->sizes[step++]) {
         const int64_t n = at->sizes[step];
         const double shares = at->mean ? (double)n : 1.0;
         Call call = {.x = at->x, .order = at->order + first, .down = p->inputs, .along = 1, .samples = n,
                      .theta = at->theta, .costs = costs, .gradient = gradient};
-        if (step && milliseconds() >= until) break;
-        if (run(p, to, room, &call, threads, fault)) break;
+        if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
-        for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
+        if (shares != 1.0) for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
         /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
         memcpy(in, at->theta, (size_t)P * 8);
         same[0] = at->rates[step];
@@ -240,19 +238,13 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         }
         Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
         if (run(update, update_to, update_room, &next, 1, fault)) break;
-        double odd = 0.0, parts[8] = {0.0};
-        for (int64_t i = 0; i < update->outputs * P; i++) odd = fabs(out[i]) < INFINITY ? odd : 1.0;
-        if (penalised) {
-            const double *share = out + (at->memories + 2) * P;
-            for (int64_t i = 0; i < P; i++) parts[i % 8] += share[i];
-            for (int n = 0; n < 8; n++) penalty += parts[n];
-        }
+        for (int64_t i = 0; i < P && penalised; i++) penalty += out[(at->memories + 2) * P + i];
         cost = cost / shares + penalty;
-        if (odd || !isfinite(cost)) break;
+        if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
         memcpy(at->gradient, penalised ? out + (at->memories + 1) * P : gradient, (size_t)P * 8);
-        for (int64_t i = 0; i < P; i++) {
+        for (int64_t i = 0; i < P && frozen; i++) {
             if (p->flags[i] & TRAINED) continue;
             out[i] = at->theta[i];
             for (int64_t m = 0; m < at->memories; m++) out[(m + 1) * P + i] = at->memory[m * P + i];

@@ -277,7 +277,7 @@ class Program:
         if dx is not None:
             dx = dx.reshape(batch + self.captured.input_shape)
         if len(batch) != 1:
-            costs = costs.reshape(batch)[()]
+            costs = costs.reshape(batch) if batch else costs[0]
         return Gradients(cost, costs, gradient, dx, self._form, self._leaves.params)
 
     def _into(self, out: Any, theta: Floats, x: Floats) -> Floats:
@@ -295,18 +295,18 @@ class Program:
 
     def _summed(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> tuple[float, Floats]:
         """The sum of the costs, and these; the derivatives of the sum are written into the other two."""
-        form, whole = self._form, len(x) <= self._rows
-        sums = gradient if whole else np.zeros(len(theta))
+        form, sums = self._form, np.zeros(len(theta)) if len(x) > self._rows else None
 
         def each(at: slice) -> Any:
+            if sums is None:
+                return form.run("gradients", x, theta, gradient, dx)
             found = form.run("gradients", x[at], theta, gradient, None if dx is None else dx[at])
-            if not whole:
-                np.add(sums, gradient, out=sums)
+            np.add(sums, gradient, out=sums)
             return found
 
         found = self._run(each, x, theta)
         costs, cost, _ = found[0]
-        if not whole:
+        if sums is not None:
             costs, cost, gradient[:] = np.concatenate([part for part, *_ in found]), math.nan, sums
         if dx is None and math.isfinite(cost):
             return cost, costs
@@ -328,8 +328,10 @@ class Program:
         except (ArithmeticError, ValueError):
             self._blame(x, theta)
             raise
-        if any(each[-1] for each in found):
-            self._blame(x, theta, finite=False)
+        for each in found:
+            if each[-1]:
+                self._blame(x, theta, finite=False)
+                break
         return found
 
     def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> None:
@@ -402,6 +404,8 @@ class Program:
         shape = self.captured.input_shape
         if type(inputs) is not np.ndarray or inputs.dtype != _FLOAT:
             inputs = as_floats(inputs)
+        if inputs.shape == shape:
+            return inputs.reshape(1, -1), ()
         if len(shape) == 1 and inputs.shape[1:] == shape:
             return inputs, inputs.shape[:1]  # the usual batch, as it is
         lead = inputs.ndim - len(shape)
