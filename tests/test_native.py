@@ -123,7 +123,7 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
             machine.gradients(x, theta, again, None)
             wanted = np.empty(len(theta))
             wanted_dx = np.empty(x.shape)
-            wanted_costs, *_ = straight._form.gradients(x, theta, wanted, wanted_dx)
+            wanted_costs, *_ = straight._form.run("gradients", x, theta, wanted, wanted_dx)
             pairs = [
                 (found, expected), (costs, wanted_costs), (gradient, wanted), (dx, wanted_dx), (again, wanted)
             ]  # fmt: skip
