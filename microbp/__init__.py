@@ -14,7 +14,7 @@ Every derivative stands once, in :mod:`microbp.rules`.
 # fmt: off
 from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
-from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
+from microbp.array import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
 from microbp.bridges import (  # which check gradients of other libraries, and give programs methods
     dask as _dask, gradients as _gradients, to_jax as to_jax, to_torch as to_torch,  # noqa: F401
@@ -42,12 +42,12 @@ from microbp.functions import (
     select, sigmoid, silu, sin, sinh, softmax, softplus, sqrt, sum as sum, tan, tanh,
 )
 from microbp.graph import Graph, Node
-from microbp.groups import group
+from microbp.recording.groups import group
 from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
-from microbp.record import no_grad, record_sites
+from microbp.recording.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
 from microbp.value import Value
 

@@ -13,8 +13,8 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from microbp.native import extension
-from microbp.safe import shown
-from microbp.updates import steps_in, warn_of_steps
+from microbp.recording.updates import steps_in, warn_of_steps
+from microbp.text.safe import shown
 
 __all__ = [
     "FROZEN", "add_gradients", "backward_order", "gradient_of", "passed_again", "refuse_others",

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from microbp.errors import MicrobpError
-from microbp.safe import quoted
-from microbp.sites import of_users
+from microbp.recording.sites import of_users
+from microbp.text.safe import quoted
 
 __all__ = ["accidental", "told", "told_in"]
 

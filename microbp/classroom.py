@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from microbp.answers import AnswerRow, check_answers
 from microbp.graph import Graph
-from microbp.notebook import Shown
-from microbp.safe import quoted, safe, shown
-from microbp.sites import user_scope
-from microbp.spelling import LANGUAGES, did_you_mean
-from microbp.spelling import language as spelled
+from microbp.recording.sites import user_scope
 from microbp.sweeps import backward
-from microbp.tables import Table, number
+from microbp.text.notebook import Shown
+from microbp.text.safe import quoted, safe, shown
+from microbp.text.spelling import LANGUAGES, did_you_mean
+from microbp.text.spelling import language as spelled
+from microbp.text.tables import Table, number
 from microbp.value import Value
 
 __all__ = ["Answer", "Grades", "Mistake", "Student", "grade", "read_answers"]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array, elementwise
+from microbp.array.loops import settled
 from microbp.calls import told
 from microbp.expr import largest
-from microbp.loops import settled
-from microbp.record import record
+from microbp.recording.record import record
 from microbp.rules import RULES, Rule
 from microbp.value import Value
 

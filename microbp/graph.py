@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.backward import backward_order, gradient_of, refuse_others
-from microbp.collector import collector_at_rest
-from microbp.groups import GroupPath, callers, group_paths
 from microbp.labels import Path, Variables, names_of
 from microbp.lazy import cached_property
 from microbp.native import extension
-from microbp.node import Node as Fields
 from microbp.notation import formula
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.groups import GroupPath, callers, group_paths
+from microbp.recording.node import Node as Fields
+from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
-from microbp.safe import shown as safe_name
-from microbp.sites import sites_of
 from microbp.sweeps import Columns, rows
+from microbp.text.safe import shown as safe_name
 from microbp.value import Value, noted
 
 __all__ = ["Graph", "Input", "Node"]

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from microbp.safe import named as safe_name
-from microbp.safe import quoted
+from microbp.text.safe import named as safe_name
+from microbp.text.safe import quoted
 from microbp.value import Value
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from microbp import Value, check_answers, explain
 from microbp.debug.formulas import sentence
-from microbp.spelling import LANGUAGES
-from microbp.spelling import language as spelled
-from microbp.tables import write
+from microbp.text.spelling import LANGUAGES
+from microbp.text.spelling import language as spelled
+from microbp.text.tables import write
 
 __all__ = ["LESSONS", "Lesson", "learn"]
 

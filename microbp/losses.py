@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import functions
-from microbp.loops import masked
+from microbp.array.loops import masked
 from microbp.optim import NOT_NEGATIVE, Parameters, checked, listed
 from microbp.value import Value, as_number
 

@@ -19,14 +19,14 @@ from microbp.array import Array
 from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
-from microbp.groups import grouping
 from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of
 from microbp.native import extension
-from microbp.record import record
+from microbp.recording.groups import grouping
+from microbp.recording.record import record
+from microbp.recording.updates import warn_of_lost, warn_of_replaced
 from microbp.rules import RULES, Rule
-from microbp.safe import quoted, shown
-from microbp.spelling import did_you_mean
-from microbp.updates import warn_of_lost, warn_of_replaced
+from microbp.text.safe import quoted, shown
+from microbp.text.spelling import did_you_mean
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]

@@ -24,8 +24,8 @@ import numpy as np
 
 from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
-from microbp.safe import shown
-from microbp.updates import warn_of_left
+from microbp.recording.updates import warn_of_left
+from microbp.text.safe import shown
 from microbp.value import Value, as_number, describe
 
 __all__ = [

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from microbp.array import array, data_of
-from microbp.collector import collector_at_rest
-from microbp.comparisons import tracing, watched
 from microbp.nn import Module
 from microbp.outside import Outside
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.comparisons import tracing, watched
 from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program

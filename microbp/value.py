@@ -1,8 +1,8 @@
 """``Value``: a number that remembers how it was computed.
 
 Recording: an operator writes its row's value and local derivatives straight into a new node, so that
-local derivatives are fixed when the operation happens. What it is made of stands in :mod:`microbp.node`;
-here is what a person sees of it.
+local derivatives are fixed when the operation happens. What it is made of stands in
+:mod:`microbp.recording.node`; here is what a person sees of it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 
 from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
-from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
-from microbp.compiled import WITH_SITE
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
-from microbp.groups import Group
-from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
-from microbp.node import FIELDS, Node
+from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
+from microbp.recording.compiled import WITH_SITE
+from microbp.recording.groups import Group
+from microbp.recording.lecture import Lecture, leaf_name
+from microbp.recording.node import FIELDS, Node
+from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
-from microbp.safe import shown
-from microbp.sites import site_of, user_site
+from microbp.text.safe import shown
 
 __all__ = ["Swapped", "Value", "as_number", "constant", "describe", "noted"]
 
@@ -75,7 +75,7 @@ class Value(Lecture, Node):
 
     __slots__ = ()
 
-    #: What NumPy does with a Value; see array.py.
+    #: What NumPy does with a Value; see microbp/array.
     __array_ufunc__: Callable[..., Any]
     __array_function__: Callable[..., Any]
 

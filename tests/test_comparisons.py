@@ -12,7 +12,7 @@ from support import here
 
 import microbp
 from microbp import Value
-from microbp.comparisons import Comparison, comparisons_of, watched
+from microbp.recording.comparisons import Comparison, comparisons_of, watched
 
 
 def test_a_comparison_is_kept_at_both_operands_with_numbers_outcome_and_line() -> None:

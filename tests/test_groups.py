@@ -12,11 +12,11 @@ from contextlib import ExitStack
 import pytest
 from support import in_threads
 
-import microbp.groups
-import microbp.record
+import microbp
 from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record_sites
-from microbp.compiled import SCOPE
 from microbp.native import extension
+from microbp.recording import groups, record
+from microbp.recording.compiled import SCOPE
 
 
 def paths(root, **names):
@@ -218,15 +218,15 @@ def without_recording():
         pass
 
 
-STRUCK = [(in_group, microbp.groups), (in_module, microbp.nn), (without_recording, microbp.record)]
-IN_PYTHON = [] if extension else [(in_module, microbp.groups)]  # in C there is nothing between the lines
+STRUCK = [(in_group, groups), (in_module, microbp.nn), (without_recording, record)]
+IN_PYTHON = [] if extension else [(in_module, groups)]  # in C there is nothing between the lines
 
 
 @pytest.mark.parametrize(("run", "module"), STRUCK + IN_PYTHON)
 def test_ctrl_c_at_any_instruction_leaves_nothing_on(run, module):
     x, at = Value(2.0), 1
     while struck(at, run, module.__file__):
-        assert microbp.groups.current_group() is None, at
+        assert groups.current_group() is None, at
         assert not SCOPE["grouped"], at
         y = x * 3.0
         assert (y.requires_grad, Graph(y).root.group) == (True, ()), at

@@ -23,49 +23,52 @@ import microbp
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "microbp"
 
-# A part imports only parts above it. A folder is one part: its modules may import each other.
+# A part imports only parts above it. A folder is one part, whose modules may import each other, but for those
+# that have a line of their own.
 ORDER = """
+text        what a person reads, in any medium
+recording   how a Value is recorded
 errors      every exception class
 bounds      how large a graph each reader takes
-notebook    what a notebook shows, once
+text.notebook  what a notebook shows, once
 lazy        computed when it is asked for first
-spelling    the known word that a misspelt one was meant to be
-safe        a text with names in it, safe for its medium
+text.spelling  the known word that a misspelt one was meant to be
+text.safe  a text with names in it, safe for its medium
 files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX
-compiled    a row as Python functions
-sites       where in the user's code something happened
+recording.compiled  a row as Python functions
+recording.sites  where in the user's code something happened
 calls       a call that fails by accident is told by its argument
 sweeps      the columns of a graph, and the walks over them
 native      the machine in C: programs over the columns of a graph, and Values
-groups      which values were recorded together
-switches    what is on while anybody is inside
-comparisons what comparisons of Values remember
-updates     the steps of parameters, outside the graph and in it
-collector   Python's own garbage collector, while a graph grows
+recording.groups  which values were recorded together
+recording.switches  what is on while anybody is inside
+recording.comparisons  what comparisons of Values remember
+recording.updates  the steps of parameters, outside the graph and in it
+recording.collector  Python's own garbage collector, while a graph grows
 backward    the backward pass
-node        what a Value is made of, in Python or in C
-lecture     the names that a Value shares with micrograd and its lecture
+recording.node  what a Value is made of, in Python or in C
+recording.lecture  the names that a Value shares with micrograd and its lecture
 value       Value
-record      recording, and what is not recorded
-elementwise NumPy's functions of single elements
-loops       element by element, along axes, products of matrices
+recording.record  recording, and what is not recorded
+array.elementwise  NumPy's functions of single elements
+array.loops  element by element, along axes, products of matrices
 array       NumPy arrays of Values
-routines    NumPy's functions of whole arrays
+array.routines  NumPy's functions of whole arrays
 functions   the operations as functions
 differentiate  grad: gradients as results
 labels      what values are called: by users, variables, modules
 graph       Graph: a frozen, ordered, picklable record of one Value
-tables      plain records as text, through rich
+text.tables  plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 optim
 losses
 outside     what a function can reach beside its graph: attributes, variables, generators
 replay      straight (one sample), matrix (a batch)
-stored      samples that may be larger than memory, read when they are asked for
-engines     what computes a cost and its gradients in a training run
+training.stored  samples that may be larger than memory, read when they are asked for
+training.engines  what computes a cost and its gradients in a training run
 predict     what a net says to many samples, as numbers
 training    fit
 check       nodes and whole graphs
@@ -84,6 +87,14 @@ __main__    python -m microbp
 sklearn     estimators of scikit-learn: imported by who asks for it, and by no part
 """
 PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
+
+
+def part_of(module: str) -> str:
+    """The part that a module, or a name in it, belongs to: ``array.loops.einsum`` to ``array.loops``."""
+    first, _, rest = module.partition(".")
+    second = f"{first}.{rest.partition('.')[0]}"
+    return second if second in PARTS else first
+
 
 # What microbp may use beside the standard library: always, and only inside a function, once called.
 ALWAYS = {"numpy"}
@@ -141,10 +152,10 @@ def objection(part: str, wanted: Import, *, is_folder: bool, unplaced: set[str])
     if part == "bridges" and top == "pytest":  # who imports its plugin
         return None
     if top == "microbp":
-        first = rest.split(".")[0]
-        if first in unplaced:
+        target = part_of(rest)
+        if target in unplaced:
             return None
-        target = first if first in PARTS else "__init__"
+        target = target if target in PARTS else "__init__"
         within = is_folder and target == part
         if within or PARTS.index(target) < PARTS.index(part):
             return None
@@ -163,7 +174,7 @@ def objection(part: str, wanted: Import, *, is_folder: bool, unplaced: set[str])
 def objections(package: Path) -> list[str]:
     """All objections to the modules under the folder ``package``, as ``file:line: text``."""
     inside = {path: path.relative_to(package) for path in sorted(package.rglob("*.py"))}
-    parts = {path: inner.with_suffix("").parts[0] for path, inner in inside.items()}
+    parts = {path: part_of(".".join(inner.with_suffix("").parts)) for path, inner in inside.items()}
     unplaced = set(parts.values()) - set(PARTS)
     found = []
     for path, part in parts.items():
@@ -215,6 +226,8 @@ FORBIDDEN = [
     ("expr.py", "try:\n x\nexcept E:\n from .value import Value", "expr imports value"),
     ("rules.py", "importlib.import_module('microbp.nn')", "rules imports nn"),
     ("rules.py", "f = lambda: __import__('microbp.nn')", "rules imports nn"),
+    ("array/loops.py", "from microbp.array import Array", "array.loops imports array"),
+    ("array/loops.py", "from .routines import x", "array.loops imports array.routines"),
     ("cli.py", "import_module('microbp.' + name)", "imports a module whose name is computed"),
     ("shapes.py", "x = 1", "shapes has no place in ORDER"),
     ("utils/text.py", "x = 1", "utils has no place in ORDER"),
@@ -266,6 +279,8 @@ def test_an_objection_names_the_file_the_line_and_both_parts(tmp_path: Path) -> 
         ("cli.py", "from .demo import x\ndef draw():\n import viz"),
         ("bridges/gradients.py", "def f():\n return need('torch', 'torch')"),
         ("__main__.py", "from .cli import main"),
+        ("array/loops.py", "from .elementwise import x"),
+        ("array/__init__.py", "from microbp.array.loops import x"),
     ],
 )
 def test_an_import_of_a_part_above_is_allowed(tmp_path: Path, file: str, source: str) -> None:
@@ -316,8 +331,9 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
-          "collector.collector_at_rest", "spelling.did_you_mean", "safe.cut", "safe.quoted",
-          "safe.safe", "safe.shown", "files.write_file", "sites.user_scope"}  # fmt: skip
+          "recording.collector.collector_at_rest", "recording.sites.user_scope", "files.write_file",
+          "text.spelling.did_you_mean",
+          "text.safe.cut", "text.safe.quoted", "text.safe.safe", "text.safe.shown"}  # fmt: skip
 
 
 def viz_objections(package: Path) -> list[str]:
@@ -354,7 +370,7 @@ def test_viz_imports_public_names_of_microbp_only() -> None:
     [
         ("from microbp.graph import Graph", "microbp.graph.Graph is not one of microbp's public names"),
         ("from microbp.notation import x", "microbp.notation.x is not one of microbp's public names"),
-        ("from microbp import sites", "microbp.sites is not one of microbp's public names"),
+        ("from microbp import outside", "microbp.outside is not one of microbp's public names"),
         ("import microbp", "microbp is not one of microbp's public names"),
         ("import graphviz", "graphviz may be imported only inside the function that needs it"),
         ("def f():\n import torch", "torch is neither in the standard library nor a declared dependency"),

@@ -14,7 +14,7 @@ from support import here
 
 import microbp
 from microbp import Value, array, data_of
-from microbp.comparisons import comparisons_of
+from microbp.recording.comparisons import comparisons_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "docs" / "numpy_functions.py"

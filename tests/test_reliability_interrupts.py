@@ -20,9 +20,9 @@ import pytest
 import microbp
 import viz
 from microbp import MLP, Graph, Value, fit, record_sites
-from microbp.compiled import SCOPE
-from microbp.groups import current_group
 from microbp.optim import SGD
+from microbp.recording.compiled import SCOPE
+from microbp.recording.groups import current_group
 
 LIBRARY = tuple(str(Path(each.__file__).parent) for each in (microbp, viz))
 X, Y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [-1.0, 1.0, 1.0, -1.0]

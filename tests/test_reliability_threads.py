@@ -17,7 +17,7 @@ from support import in_threads
 
 import microbp
 from microbp import MLP, BranchWarning, Graph, Value, fit, no_grad, record_sites
-from microbp.comparisons import comparisons_of
+from microbp.recording.comparisons import comparisons_of
 
 X, Y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [-1.0, 1.0, 1.0, -1.0]
 

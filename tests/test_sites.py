@@ -20,7 +20,7 @@ from support import here
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, record_sites
-from microbp.sites import sites_of, user_frame, user_scope, user_site
+from microbp.recording.sites import sites_of, user_frame, user_scope, user_site
 
 
 @pytest.fixture

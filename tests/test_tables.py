@@ -10,7 +10,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from microbp.tables import VERDICTS, Table, number
+from microbp.text.tables import VERDICTS, Table, number
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -169,7 +169,7 @@ def test_what_the_encoding_lacks_becomes_a_question_mark():
 
 def test_rich_is_imported_only_to_render():
     code = (
-        "import sys, microbp.tables as t; table = t.Table('t', ('a',), (('x',),))\n"
+        "import sys, microbp.text.tables as t; table = t.Table('t', ('a',), (('x',),))\n"
         "print('rich' in sys.modules); str(table); print('rich' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

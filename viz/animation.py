@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from microbp import Graph, TooManyValues, Trace, Value
-from microbp.safe import quoted
+from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View

@@ -9,9 +9,9 @@ from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
-from microbp.collector import collector_at_rest
-from microbp.safe import quoted
-from microbp.sites import user_scope
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.sites import user_scope
+from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View, node_of

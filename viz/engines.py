@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 
 from microbp import MicrobpError
-from microbp.safe import quoted
+from microbp.text.safe import quoted
 
 ENGINES = ("auto", "dot", "pygraphviz")
 FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
-from microbp.safe import quoted, shown
-from microbp.spelling import did_you_mean
+from microbp.text.safe import quoted, shown
+from microbp.text.spelling import did_you_mean
 from viz.options import whole_number
 from viz.picture import Kind
 

@@ -7,8 +7,8 @@ from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
 from microbp.debug.trace import as_recorded
-from microbp.safe import quoted
-from microbp.spelling import did_you_mean
+from microbp.text.safe import quoted
+from microbp.text.spelling import did_you_mean
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded

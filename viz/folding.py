@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import Graph
-from microbp.safe import quoted
+from microbp.text.safe import quoted
 from viz.kinds import stem
 from viz.picture import Kind
 

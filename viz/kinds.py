@@ -10,8 +10,8 @@ import numpy as np
 
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
-from microbp.safe import quoted
-from microbp.spelling import did_you_mean
+from microbp.text.safe import quoted
+from microbp.text.spelling import did_you_mean
 from viz.picture import Kind
 
 #: The path of a module's parameter, as ``name_parameters()`` gives it.

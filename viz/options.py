@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp import Module, Trace
-from microbp.safe import quoted
+from microbp.text.safe import quoted
 from viz.colours import DARK, LIGHT, Theme
 
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.

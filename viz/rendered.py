@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
-from microbp.safe import quoted
+from microbp.text.safe import quoted
 from viz.engines import ENGINES, engine_name
 from viz.options import Style
 

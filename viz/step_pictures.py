@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
-from microbp.sites import user_scope
+from microbp.recording.sites import user_scope
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures

@@ -17,8 +17,8 @@ STEPS = 1000
 def machine(program: Any, samples: Any, rate: float) -> Work:
     """The steps by the machine in C, as ``fit`` has it take them: the cost, and the update as a program."""
     from microbp import Value
-    from microbp.engines import update_of
     from microbp.optim import SGD
+    from microbp.training.engines import update_of
 
     update, alike = update_of(SGD([Value(0.0)], lr=rate), 0.0)
     n, size = len(samples), len(program.parameters)

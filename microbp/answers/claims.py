@@ -19,9 +19,9 @@ from microbp.answers.words import element, several
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
-from microbp.safe import quoted, shown
-from microbp.spelling import did_you_mean
 from microbp.sweeps import Floats, Integers, dependents
+from microbp.text.safe import quoted, shown
+from microbp.text.spelling import did_you_mean
 from microbp.value import Value, describe
 
 #: Learning rates that people use, for a search where none was given.

@@ -16,13 +16,13 @@ from microbp.answers.search import Causes, explained
 from microbp.answers.structure import Flags, Structure
 from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.check.report import Report
-from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
-from microbp.safe import readable
-from microbp.safe import shown as cut
-from microbp.sites import user_scope
-from microbp.spelling import language as spelled
-from microbp.tables import Cell, Table
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.sites import user_scope
+from microbp.text.safe import readable
+from microbp.text.safe import shown as cut
+from microbp.text.spelling import language as spelled
+from microbp.text.tables import Cell, Table
 from microbp.value import Value, describe
 
 RIGHT, WRONG, AS_UPDATE = "right", "WRONG", "right as an update"

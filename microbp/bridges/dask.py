@@ -15,9 +15,9 @@ from uuid import uuid4
 import numpy as np
 
 from microbp.bridges.missing import need
-from microbp.engines import Samples
 from microbp.replay.program import Gradients, Program, as_floats
-from microbp.stored import Stored, is_lazy
+from microbp.training.engines import Samples
+from microbp.training.stored import Stored, is_lazy
 
 __all__ = ["map_reduce"]
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.array import Array, array
+from microbp.array.loops import along, as_objects, holds_values
 from microbp.bridges.missing import need
 from microbp.errors import MicrobpError
 from microbp.functions import (
@@ -35,10 +36,9 @@ from microbp.functions import (
     tanh,
 )
 from microbp.functions import max as largest
-from microbp.groups import group
-from microbp.loops import along, as_objects, holds_values
 from microbp.nn import Module
-from microbp.spelling import did_you_mean
+from microbp.recording.groups import group
+from microbp.text.spelling import did_you_mean
 
 __all__ = ["OnnxNet", "from_onnx"]
 

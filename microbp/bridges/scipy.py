@@ -22,13 +22,13 @@ from microbp.bridges.missing import need
 from microbp.differentiate import grad
 from microbp.functions import dot
 from microbp.nn import Module
-from microbp.notebook import Shown
 from microbp.optim import named_values
 from microbp.replay import Program, compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import as_floats
-from microbp.safe import shown
-from microbp.spelling import did_you_mean
-from microbp.tables import Table
+from microbp.text.notebook import Shown
+from microbp.text.safe import shown
+from microbp.text.spelling import did_you_mean
+from microbp.text.tables import Table
 from microbp.value import Value
 
 __all__ = ["Minimum", "minimize"]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.array.loops import masked
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check import measure
@@ -28,11 +29,10 @@ from microbp.check.words import line_of, named, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph
 from microbp.labels import variable_names
-from microbp.loops import masked
-from microbp.safe import quoted
-from microbp.sites import user_scope
+from microbp.recording.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
-from microbp.tables import number
+from microbp.text.safe import quoted
+from microbp.text.tables import number
 from microbp.value import Value, as_number, describe
 
 #: So many values are computed anew in all, in some ten seconds; so many complex numbers are held at once, in

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.notebook import Shown
-from microbp.tables import Table
+from microbp.text.notebook import Shown
+from microbp.text.tables import Table
 
 
 class Report(Shown):

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from microbp.safe import shown
-from microbp.spelling import did_you_mean
+from microbp.text.safe import shown
+from microbp.text.spelling import did_you_mean
 
 __all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
 

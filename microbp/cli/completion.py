@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from microbp.cli.command import Command, Result
-from microbp.spelling import LANGUAGES
-from microbp.tables import write
+from microbp.text.spelling import LANGUAGES
+from microbp.text.tables import write
 
 __all__ = ["COMMAND", "SHELLS"]
 

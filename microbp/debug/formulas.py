@@ -26,7 +26,7 @@ from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Term, at, latex, text
 from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
 from microbp.rules import RULES
-from microbp.safe import readable
+from microbp.text.safe import readable
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12

@@ -19,10 +19,10 @@ from microbp.debug.formulas import edges, repeated
 from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
-from microbp.notebook import Shown
-from microbp.safe import quoted
 from microbp.sweeps import backward
-from microbp.tables import Cell, Table
+from microbp.text.notebook import Shown
+from microbp.text.safe import quoted
+from microbp.text.tables import Cell, Table
 from microbp.value import Value
 
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.

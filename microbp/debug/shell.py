@@ -29,10 +29,10 @@ from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number
 from microbp.notation.names import NUMBER
-from microbp.safe import quoted, readable
-from microbp.sites import user_scope
-from microbp.spelling import did_you_mean
-from microbp.tables import Table, has_colour
+from microbp.recording.sites import user_scope
+from microbp.text.safe import quoted, readable
+from microbp.text.spelling import did_you_mean
+from microbp.text.tables import Table, has_colour
 from microbp.value import Value
 
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.

@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
-from microbp.collector import collector_at_rest
 from microbp.debug.formulas import Formulas, counted, edges, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
-from microbp.notebook import Shown
-from microbp.safe import quoted, shown
-from microbp.sites import user_scope
-from microbp.tables import Table
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.sites import user_scope
+from microbp.text.notebook import Shown
+from microbp.text.safe import quoted, shown
+from microbp.text.tables import Table
 from microbp.value import Value
 
 #: What the JSON says that it is. A reader refuses other versions.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
-from microbp.safe import shown
+from microbp.text.safe import shown
 
 
 def at(

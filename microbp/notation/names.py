@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from microbp.safe import cut
+from microbp.text.safe import cut
 
 
 def plain_number(x: float, digits: int | None = None, *, padded: bool = False, sign: bool = False) -> str:

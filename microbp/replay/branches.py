@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import SIGNS, TAKEN, Compared, comparisons_of
 from microbp.errors import BranchChanged, BranchWarning
 from microbp.graph import Graph
+from microbp.recording.comparisons import SIGNS, TAKEN, Compared, comparisons_of
+from microbp.recording.sites import user_level
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, capture
-from microbp.sites import user_level
 from microbp.sweeps import Floats
 from microbp.value import Value, describe
 

@@ -11,10 +11,10 @@ import numpy as np
 from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Graph
 from microbp.native import slopes
-from microbp.record import record
+from microbp.recording.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
-from microbp.safe import shown
 from microbp.sweeps import Floats, backward, forward, rows
+from microbp.text.safe import shown
 from microbp.value import Value
 
 __all__ = ["blame", "gradients", "of_slopes", "of_values"]

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from microbp.array.loops import masked
 from microbp.backward import gradient_of
-from microbp.comparisons import taken, watching
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
-from microbp.loops import masked
 from microbp.native import Machine
+from microbp.recording.comparisons import taken, watching
 from microbp.replay.branches import Guards
 from microbp.replay.code import counted
 from microbp.replay.faults import blame

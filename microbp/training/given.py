@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from microbp.engines import Batch, EagerEngine, Rows, Samples
-from microbp.loops import masked
+from microbp.array.loops import masked
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
-from microbp.safe import shown
-from microbp.spelling import did_you_mean
-from microbp.stored import Stored, is_lazy, is_stored
+from microbp.text.safe import shown
+from microbp.text.spelling import did_you_mean
+from microbp.training.engines import Batch, EagerEngine, Rows, Samples
+from microbp.training.stored import Stored, is_lazy, is_stored
 from microbp.value import Value, as_number
 
 __all__ = [

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from microbp.engines import Batch, EagerEngine, Samples
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph
-from microbp.notebook import Shown, plot
-from microbp.record import with_sites
+from microbp.recording.record import with_sites
 from microbp.replay.faults import of_slopes, of_values
 from microbp.sweeps import backward
-from microbp.tables import Table
+from microbp.text.notebook import Shown, plot
+from microbp.text.tables import Table
+from microbp.training.engines import Batch, EagerEngine, Samples
 from microbp.value import Value
 
 __all__ = ["ENDS", "History", "NotFinite", "culprit"]

@@ -26,15 +26,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser, WarmUp, clip
 from microbp.outside import Outside
-from microbp.safe import shown
-from microbp.sites import user_level
+from microbp.recording.sites import user_level
+from microbp.text.safe import shown
 from microbp.training import given
+from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
 
 __all__ = ["Interrupts", "Run"]

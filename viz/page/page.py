@@ -13,8 +13,8 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from microbp import Graph, TooManyValues, Trace, Value, trace
-from microbp.safe import quoted
-from microbp.sites import user_scope
+from microbp.recording.sites import user_scope
+from microbp.text.safe import quoted
 from viz import dot
 from viz.colours import DARK, LIGHT
 from viz.drawing import Levels

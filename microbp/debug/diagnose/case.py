@@ -22,9 +22,9 @@ from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.nn import Module
-from microbp.notebook import Shown
-from microbp.safe import quoted
-from microbp.tables import Table
+from microbp.text.notebook import Shown
+from microbp.text.safe import quoted
+from microbp.text.tables import Table
 from microbp.value import Value
 
 #: So many findings are shown; ``findings`` has all. The longest line of the sentences.

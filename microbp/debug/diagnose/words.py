@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from microbp.graph import Node
-from microbp.spelling import language
-from microbp.tables import number
+from microbp.text.spelling import language
+from microbp.text.tables import number
 
 #: The Chinese words for the kinds of findings.
 KINDS = {

@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from microbp.debug.formulas import Math, agree, columns, number, sentence
-from microbp.notebook import Shown
-from microbp.safe import shown
+from microbp.text.notebook import Shown
+from microbp.text.safe import shown
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {

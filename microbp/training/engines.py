@@ -21,8 +21,6 @@ import numpy as np
 from microbp import functions
 from microbp.array import array, data_of
 from microbp.backward import backward_order
-from microbp.collector import collector_at_rest
-from microbp.comparisons import tracing, watched
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
 from microbp.graph import Graph
@@ -31,11 +29,13 @@ from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
 from microbp.optim import Optimiser
 from microbp.outside import Outside
+from microbp.recording.collector import collector_at_rest
+from microbp.recording.comparisons import tracing, watched
+from microbp.recording.sites import of_users
 from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
-from microbp.sites import of_users
-from microbp.stored import Stored, Table
+from microbp.training.stored import Stored, Table
 from microbp.value import Value, describe
 
 __all__ = [

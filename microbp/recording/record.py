@@ -1,7 +1,7 @@
 """Recording: an operation's value and local derivatives go into a new Value; also what is not recorded.
 
-The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.compiled` generates
-from the same rows; what these short cuts leave out comes here.
+The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.recording.compiled`
+generates from the same rows; what these short cuts leave out comes here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 from weakref import ref
 
 from microbp.backward import gradient_of, passed_again, refuse_others
-from microbp.comparisons import taken
-from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.groups import Around, Group, asked_for, current, current_group, serials
 from microbp.native import extension
-from microbp.node import Node
+from microbp.recording.comparisons import taken
+from microbp.recording.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
+from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
+from microbp.recording.node import Node
+from microbp.recording.sites import user_place, user_site, users
+from microbp.recording.switches import Switch
 from microbp.rules import RULES, TABLE, Rule
-from microbp.safe import shown
-from microbp.sites import user_place, user_site, users
-from microbp.switches import Switch
+from microbp.text.safe import shown
 from microbp.value import Swapped, Value, as_number, constant, describe
 
 __all__ = ["no_grad", "record", "record_sites", "recording", "with_sites"]

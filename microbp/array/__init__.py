@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from microbp.array.elementwise import PLAIN, refusal
+from microbp.array.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
 from microbp.backward import gradient_of
-from microbp.comparisons import taken
-from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
-from microbp.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
+from microbp.recording.comparisons import taken
+from microbp.recording.updates import note_computed, renewed, warn_of_growing
 from microbp.rules import RULES
-from microbp.updates import note_computed, renewed, warn_of_growing
 from microbp.value import Value, as_number, describe
 
 __all__ = ["ROUTINES", "Array", "array", "as_arrays", "data_of", "elementwise", "grad_of", "numpys_own"]
@@ -246,7 +246,7 @@ _OPTIONS: dict[str, set[str]] = {
 
 
 # ------------------------------------------------------------------------- NumPy's other functions
-#: What to do for each of them, by its name without ``numpy.``; :mod:`microbp.routines` has the table.
+#: What to do for each of them, by its name without ``numpy.``; :mod:`microbp.array.routines` has the table.
 ROUTINES: dict[str, Callable[..., Any]] = {}
 
 

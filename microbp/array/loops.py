@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy import ma  # now, and not when np.unique first asks for it: a fork in the meantime would hang
 
-from microbp.comparisons import compare
-from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
-from microbp.record import record, recording
+from microbp.array.elementwise import COMPOSED, PLAIN, function_of, refusal
+from microbp.recording.comparisons import compare
+from microbp.recording.record import record, recording
+from microbp.recording.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.rules import RULES
-from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
 
 __all__ = [

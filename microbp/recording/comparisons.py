@@ -18,9 +18,9 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 from weakref import ref
 
-from microbp.groups import asked_for
-from microbp.sites import Place, site_of, user_place
-from microbp.switches import Switch
+from microbp.recording.groups import asked_for
+from microbp.recording.sites import Place, site_of, user_place
+from microbp.recording.switches import Switch
 
 __all__ = [
     "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from microbp.calls import told
-from microbp.comparisons import compare
 from microbp.errors import UndefinedOperation
-from microbp.record import record
+from microbp.recording.comparisons import compare
+from microbp.recording.record import record
+from microbp.recording.sites import user_site
 from microbp.rules import RULES
-from microbp.sites import user_site
 from microbp.value import Value, as_number
 
 __all__ = ["COMPOSED", "PLAIN", "REFUSED", "RULE_OF", "function_of", "refusal"]

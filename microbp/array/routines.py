@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from microbp.array import ROUTINES, Array, as_arrays, data_of, elementwise, numpys_own
-from microbp.comparisons import compare, stepped
-from microbp.elementwise import REFUSED
+from microbp.array.elementwise import REFUSED
+from microbp.array.loops import along, as_objects, dot, settled
 from microbp.errors import UndefinedOperation
-from microbp.loops import along, as_objects, dot, settled
+from microbp.recording.comparisons import compare, stepped
 from microbp.value import Value
 
 __all__: list[str] = []

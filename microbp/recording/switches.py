@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from microbp.groups import asked_for
+from microbp.recording.groups import asked_for
 
 __all__ = ["Switch"]
 

@@ -17,11 +17,11 @@ __all__ = [
     "user_scope", "user_site", "users",
 ]  # fmt: skip
 
-_OURS = (str(Path(__file__).parent / "_")[:-1], "<microbp ")
+_OURS = (str(Path(__file__).parents[1] / "_")[:-1], "<microbp ")
 _VIZ = str(Path(__file__).parents[1] / "viz" / "_")[:-1]
 _INSIDE = (*_OURS, _VIZ, str(Path(np.__file__).parent / "_")[:-1])
 #: Code of the package that uses microbp as a user would.
-_AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+_AS_USER = str(Path(__file__).parents[1] / "demo" / "_")[:-1]
 #: Packages of others that are called by ours.
 _BELOW = {*sys.stdlib_module_names, "numpy", "matplotlib", "rich", "graphviz", "pygraphviz", "PIL"}
 
@@ -131,7 +131,7 @@ def sites_of(places: Iterable[Place | str | None]) -> list[str]:
 def user_site() -> str:
     """``file:line`` of the innermost line of the user's own code, ``?`` when there is none.
 
-    >>> user_site().startswith("<doctest microbp.sites.user_site")
+    >>> user_site().startswith("<doctest microbp.recording.sites.user_site")
     True
     """
     return site_of(user_place())

@@ -14,8 +14,8 @@ import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
-from microbp.notebook import escaped
-from microbp.safe import readable
+from microbp.text.notebook import escaped
+from microbp.text.safe import readable
 
 __all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number", "write"]
 
