@@ -152,7 +152,11 @@ class Program:
     # --------------------------------------------------------------------------------- what it is
     @property
     def machine(self) -> Machine | None:
-        """The machine in C that runs batches; None where Python does."""
+        """The machine in C that runs batches; None where Python does.
+
+        Its ``value`` and ``value_and_grad`` of a sample and the parameters, two sequences of floats, are the
+        quickest calls there are: they check little, and return floats and lists.
+        """
         return self._form.machine
 
     @property
