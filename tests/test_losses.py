@@ -530,6 +530,7 @@ def test_a_row_may_miss_1_by_rounding_only():
 
 
 COMPLEX = "microbp is real; record the real and the imaginary part as two Values"
+ARRAY = "microbp.array([*x]) makes an array of Values, one for each number"
 
 
 @pytest.mark.parametrize(
@@ -538,7 +539,7 @@ COMPLEX = "microbp is real; record the real and the imaginary part as two Values
         ([1, None], f"the target at [1] {NO_NUMBER} None; {GIVE}"),
         (["1", 1], f"the target at [0] {NO_NUMBER} the str '1'; convert it first: float(...)"),
         ([1, 1j], f"the target at [1] {NO_NUMBER} the complex 1j; {COMPLEX}"),
-        (map(float, [1, 1]), f"the target {NO_NUMBER} an object of type map; {GIVE}"),
+        (map(float, [1, 1]), f"the target {NO_NUMBER} an object of type map; {ARRAY}"),
     ],
 )
 @pytest.mark.parametrize("name", LOSSES)

@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 _OURS = (str(Path(__file__).parents[1] / "_")[:-1], "<microbp ")
-_VIZ = str(Path(__file__).parents[1] / "viz" / "_")[:-1]
+_VIZ = str(Path(__file__).parents[2] / "viz" / "_")[:-1]
 _INSIDE = (*_OURS, _VIZ, str(Path(np.__file__).parent / "_")[:-1])
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parents[1] / "demo" / "_")[:-1]
