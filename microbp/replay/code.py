@@ -33,9 +33,7 @@ name = ast.Name
 
 
 # ---------------------------------------------------------------------------------------- rows as code
-def reading(
-    make: Callable[[Any, tuple[Any, ...]], Any], aggregates: Mapping[str, Callable[[list[Any]], Any]]
-) -> Reading:
+def reading(make: Callable[..., Any], aggregates: Mapping[str, Callable[[list[Any]], Any]]) -> Reading:
     """The arithmetic that computes with numbers, and has ``make`` put together an operator or a function."""
 
     def known_or_made(word: Any, compute: Callable[..., Any]) -> Callable[..., Any]:

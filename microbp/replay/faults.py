@@ -39,11 +39,7 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
 def blame(
     captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool, slopes: bool
 ) -> None:
-    """Raise the error of the first of some samples that has one.
-
-    That is UndefinedOperation; and where numbers have to be ``finite``, ValueError for an input that is nan
-    and NotFiniteResult for a value that is not finite, or for a derivative.
-    """
+    """Raise the error of the first of some samples that has one; not being ``finite`` may be one."""
     for sample in samples:
         row, where = x[sample].tolist(), "" if len(x) == 1 else f"sample {sample}: "
         missing = [name for name, each in zip(captured.input_names, row, strict=True) if math.isnan(each)]
@@ -85,9 +81,7 @@ def of_values(graph: Graph) -> tuple[str, str | None]:
     return "", None
 
 
-def of_slopes(
-    graph: Graph, leaves: Iterable[int], found: Floats, local: Floats
-) -> tuple[str, str | None]:
+def of_slopes(graph: Graph, leaves: Iterable[int], found: Floats, local: Floats) -> tuple[str, str | None]:
     """Why what was ``found`` as derivative in a leaf is not finite, and the line of it; "" where all are."""
     bad = [at for at in leaves if not math.isfinite(found[at])]
     if not bad:

@@ -68,7 +68,7 @@ class Straight:
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
         numbers = theta.tolist()
-        found = [self._sample("value", row, numbers) for row in x.tolist()]
+        found = [self._sample("value", row, numbers, swept=False) for row in x.tolist()]
         outputs = np.array([each for each, _ in found], dtype=float)
         return outputs.reshape(len(x), -1), any(suspect for _, suspect in found)
 
@@ -87,9 +87,7 @@ class Straight:
                 dx[at] = rest[0] + 0.0  # -0.0 becomes 0.0, as in the eager engine
         return costs, math.nan, suspect
 
-    def _sample(
-        self, word: str, row: list[float], theta: list[float], *, swept: bool = False
-    ) -> tuple[Any, bool]:
+    def _sample(self, word: str, row: list[float], theta: list[float], swept: bool) -> tuple[Any, bool]:
         """What the function of that name returns, with derivatives in inputs; whether to suspect it."""
         captured = self._captured
         with suppress(KeyError, ArithmeticError, ValueError):
@@ -165,11 +163,7 @@ class Matrix:
 def _noted(function: Callable[..., Any], *arrays: Floats) -> tuple[Any, bool]:
     """What a function returns; and whether an operation in it had no result, of which NumPy does not warn."""
     flags: list[str] = []
-
-    def called(kind: str, _flag: int) -> None:
-        flags.append(kind)
-
-    with np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called):
+    with np.errstate(all="call", under="ignore", call=lambda kind, _: flags.append(kind)):
         return function(*arrays), bool(flags)
 
 

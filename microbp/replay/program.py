@@ -332,10 +332,8 @@ class Program:
         except (ArithmeticError, ValueError):
             self._blame(x, theta)
             raise
-        for each in found:
-            if each[-1]:
-                self._blame(x, theta, finite=False)
-                break
+        if any(each[-1] for each in found):
+            self._blame(x, theta, finite=False)
         return found
 
     def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> None:
@@ -369,10 +367,6 @@ class Program:
     def __deepcopy__(self, memo: dict[int, Any]) -> Program:
         return replace(self, _leaves=copy.deepcopy(self._leaves, memo))  # what it is made of never changes
 
-    def _theta(self, theta: Floats | None) -> Floats:
-        self._check_constants()
-        return self.parameters if theta is None else self._vector(theta)
-
     def _vector(self, vector: Any, what: str = "theta") -> Floats:
         size = len(self.captured.params)
         if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
@@ -385,7 +379,8 @@ class Program:
             )
         return vector
 
-    def _check_constants(self) -> None:
+    def _theta(self, theta: Floats | None) -> Floats:
+        """The parameters' numbers for a call; StaleProgram where the Values are not as they were compiled."""
         for value in self._frozen:
             if value.requires_grad:
                 raise StaleProgram(
@@ -393,14 +388,15 @@ class Program:
                     "compile it again"
                 )
         leaves = self._leaves
-        if not leaves.constants or (now := tuple(map(_data, leaves.constants))) == leaves.compiled:
-            return
-        for value, number, other in zip(leaves.constants, leaves.compiled, now, strict=True):
+        now = tuple(map(_data, leaves.constants))
+        changed = now != leaves.compiled and zip(leaves.constants, leaves.compiled, now, strict=True)
+        for value, number, other in changed or ():
             if other != number and not (math.isnan(other) and math.isnan(number)):
                 raise StaleProgram(
                     f"{describe(value)} is a constant of this program and was {number!r} when it was "
                     "compiled; compile it again, or give it among the inputs or the params"
                 )
+        return self.parameters if theta is None else self._vector(theta)
 
     # ------------------------------------------------------------------------------ what is given
     def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
