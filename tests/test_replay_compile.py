@@ -473,3 +473,9 @@ def test_numbers_in_any_short_collection_trace_a_function_anew() -> None:
         if hasattr(counted, "__setitem__"):
             counted[0] *= 2
             assert summed(1.0) == float(sum(counted))
+
+
+def test_a_function_of_no_arguments_has_no_gradients_in_these() -> None:
+    w = Value(3.0)
+    found = compile_(lambda: w * w).value_and_grad(wrt_inputs=True)
+    assert (found.cost, found.gradient.tolist(), found.inputs) == (9.0, [6.0], [])

@@ -195,7 +195,7 @@ class Traced:
         if found.inputs is not None:
             ends = np.cumsum([*map(math.prod, shapes)])[:-1]
             parts = np.split(found.inputs, ends, axis=-1)
-            found.inputs = [part.reshape(each.shape) for part, each in zip(parts, arrays, strict=True)]
+            found.inputs = [part.reshape(each.shape) for part, each in zip(parts, arrays, strict=False)]
         return found
 
     # ----------------------------------------------------------------------------------------- inside
