@@ -475,6 +475,16 @@ def test_numbers_in_any_short_collection_trace_a_function_anew() -> None:
             assert summed(1.0) == float(sum(counted))
 
 
+@pytest.mark.parametrize("kind", [list, dict, set, deque])
+def test_an_attribute_of_a_collection_traces_a_function_anew(kind: Any) -> None:
+    held: Any = type("Held", (kind,), {})()
+    held.by = 2.0
+    scaled = compile_(lambda x: x * held.by)
+    assert scaled(1.0) == 2.0
+    held.by = 5.0
+    assert scaled(1.0) == 5.0
+
+
 def test_a_function_of_no_arguments_has_no_gradients_in_these() -> None:
     w = Value(3.0)
     found = compile_(lambda: w * w).value_and_grad(wrt_inputs=True)

@@ -327,16 +327,18 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
         return []  # each logger leads to all others
     if isinstance(held, Traced):
         return [(name, held._function)]
+    kind, own = type(held), getattr(held, "__dict__", None) or {}
     if isinstance(held, np.ndarray) and held.size <= SHORT:
         held = held.ravel().tolist()
     if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
         held = [*held]
     if isinstance(held, list | tuple):
         data = name == _IN_A_LIST or len(held) > SHORT
-        return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
-    kind, own, inner = type(held), getattr(held, "__dict__", None) or {}, [*held_by(name, held)]
-    if all(each is not kind for _, each in inner):
-        return inner  # of no object with attributes
+        each_of = ((_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN)))
+        return [*own.items(), *each_of]
+    inner = [*held_by(name, held)]
+    if all(each is not kind for _, each in inner):  # of no object but a collection with attributes
+        return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
     found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
     found = [item for item in found if getattr(item[1], "_rule", None) is None]
     if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
