@@ -62,7 +62,7 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
         def __getattr__(self, word: str) -> Any:
             if hasattr(Value, word):
                 raise _no_such(word)
-            return super().__getattribute__(word)  # which says what is missing, in a property of a subclass too
+            return super().__getattribute__(word)  # says what a property of a subclass misses
 
         def __setattr__(self, word: str, held: Any) -> None:
             if word in _INSTEAD and type(self) is Array:  # a subclass may have its own
