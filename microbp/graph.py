@@ -184,9 +184,10 @@ class Graph(Columns):
 
         Raises ValueError where there are not as many as it has nodes.
         """
-        if len(grad) != len(self):
-            raise ValueError(f"with_grad() takes {len(self)} gradients, not {len(grad)}")
         numbers, known = np.array(grad, float), np.array([each is not None for each in grad])  # None is nan
+        if numbers.shape != self.grad.shape:
+            given = "x".join(map(str, numbers.shape))
+            raise ValueError(f"with_grad() takes {len(self)} gradients, not {given}")
         return self._changed(grad=numbers, known=known)
 
     def _changed(self, **record: Any) -> Graph:
@@ -301,7 +302,7 @@ class Graph(Columns):
 
     def no_node(self, position: Any) -> Exception:
         """The error for what is no position of a node."""
-        if isinstance(position, int):
+        if isinstance(position, int | np.integer):
             told = f"this graph has {len(self)} nodes, 0 to {len(self) - 1}"
             return IndexError(f"there is no node {safe_name(position)}: {told}")
         return TypeError(f"the position of a node is a whole number, not {safe_name(repr(position))}")

@@ -11,7 +11,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,7 +103,9 @@ def walk(
 
 def _holds_parameters(held: Any) -> bool:
     """Whether it is a module, or an object that has ``parameters()`` like one."""
-    return any(callable(vars(kind).get("parameters")) for kind in type(held).__mro__)
+    with suppress(Exception):  # of a metaclass, which may refuse
+        return not issubclass(type(held), type) and callable(getattr(type(held), "parameters", None))
+    return False
 
 
 def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
@@ -195,9 +197,10 @@ class Variables:
         #: All variables, whatever they hold; the modules, and other objects with ``parameters()``.
         self.taken, self.modules = {*named}, dict[str, Any]()
         values: dict[str, int] = {}
+        whole = repeat(sys.maxsize)  # a name is cut in messages, and never itself
         for path, held in walk(roots, inside):
             if isinstance(held, Value) or _holds_parameters(held):
-                name = path[0] + "".join(f"[{','.join(map(quoted, place))}]" for place in path[1:])
+                name = path[0] + "".join(f"[{','.join(map(quoted, place, whole))}]" for place in path[1:])
                 if isinstance(held, Value):
                     values.setdefault(name, id(held))
                 else:

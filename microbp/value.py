@@ -377,7 +377,7 @@ def as_number(x: Any, where: str) -> float:
         cure = "microbp is real; record the real and the imaginary part as two Values"
     elif kind == "Array":
         cure = "whole arrays are for NumPy's functions (np.sum, np.exp), and a.ravel() has the elements"
-    elif hasattr(x, "__iter__"):
+    elif hasattr(type(x), "__iter__"):
         whole = "x" if isinstance(x, list | tuple) or hasattr(x, "__array__") else "[*x]"
         cure = f"microbp.array({whole}) makes an array of Values, one for each number"
     else:

@@ -680,8 +680,32 @@ def test_what_a_value_has_is_refused_of_an_array(word: str, instead: str) -> Non
     if word in ("grad", "data", "requires_grad"):  # else a += would go on from the gradients of before
         with pytest.raises(AttributeError, match=told):
             setattr(a, word, None)
-    with pytest.raises(AttributeError, match=r"^an Array has no colour$"):
+    with pytest.raises(AttributeError, match=r"^'Array' object has no attribute 'colour'$"):
         _ = a.colour
+
+
+def test_a_subclass_of_array_has_what_it_says_itself() -> None:
+    class Weights(microbp.Array):
+        def __array_finalize__(self, source: Any) -> None:
+            self.grad = getattr(source, "grad", None)
+
+        @property
+        def data(self) -> Any:
+            return microbp.data_of(self)
+
+        @data.setter
+        def data(self, numbers: Any) -> None:
+            self[...] = microbp.array(numbers)
+
+        @property
+        def shade(self) -> Any:
+            return self.colour
+
+    w = microbp.array([1.0, 2.0]).view(Weights)
+    w.data, w.grad = [3.0, 4.0], 5.0
+    assert (w.data.tolist(), w[:1].grad) == ([3.0, 4.0], 5.0)
+    with pytest.raises(AttributeError, match="'Weights' object has no attribute 'colour'"):
+        _ = w.shade
 
 
 def test_an_array_takes_no_name_that_is_no_text() -> None:

@@ -137,6 +137,8 @@ def test_a_look_up_that_fails_says_what_there_is() -> None:
     )
     with pytest.raises(IndexError, match="there is no node 5: this graph has 5 nodes, 0 to 4"):
         graph[5]
+    with pytest.raises(IndexError, match="there is no node 5: this graph has 5 nodes, 0 to 4"):
+        graph[np.int64(5)]
     with pytest.raises(TypeError, match=r"the position of a node is a whole number, not \[0\]"):
         graph[[0]]  # type: ignore[index]
 
@@ -158,8 +160,9 @@ def test_a_node_shows_what_it_is_in_a_line() -> None:
 def test_gradients_that_are_no_pass_s_are_refused() -> None:
     graph = Graph(neuron()[2])
     assert [node.grad for node in graph.with_grad([1.0, None, 2.0, 0.0, 1.0])] == [1.0, None, 2.0, 0.0, 1.0]
-    with pytest.raises(ValueError, match=r"^with_grad\(\) takes 5 gradients, not 2$"):
-        graph.with_grad([1.0, 2.0])
+    for grad, told in (([1.0, 2.0], "2"), ([[1.0]] * 5, "5x1")):
+        with pytest.raises(ValueError, match=rf"^with_grad\(\) takes 5 gradients, not {told}$"):
+            graph.with_grad(grad)  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------- text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,31 @@ def test_what_stands_beside_a_graph_and_refuses_everything_does_not_disturb() ->
     assert "= 2" in str(explain(x * w, "x", names=scope))
     answers = microbp.check_answers(x * w, {"x": 2.0}, names=scope)
     assert answers.ok
+
+
+def test_a_long_key_is_a_name_that_is_found() -> None:
+    keys = [f"{'layer_' * 40}{which}{'_weight' * 40}" for which in ("first", "second")]
+    held = {key: Value(at + 2.0) for at, key in enumerate(keys)}
+    graph = Graph(microbp.sum([*held.values()]), names={"held": held})
+    assert [graph[f"held[{key!r}]"].data for key in keys] == [2.0, 3.0]
+
+
+def test_what_has_parameters_is_told_by_what_its_class_says_last() -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.w = Value(1.0)
+
+        def found(self, _: str) -> list[Value]:
+            return [self.w]
+
+        parameters = partialmethod(found, "all")
+
+    class Without(Plain):
+        parameters = None  # type: ignore[assignment]
+
+    for kind, name in ((Plain, "w"), (Without, "v0")):
+        net = kind()
+        assert Graph(net.w * 2.0, names={"net": net}).names[0] == name
 
 
 def test_a_dict_that_another_thread_fills_is_read_all_the_same() -> None:

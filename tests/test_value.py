@@ -68,6 +68,7 @@ REFUSED = [
 NO_OPERAND_EITHER = [
     (Decimal(3), f"an object of type Decimal; {KINDS}"),
     (np.ones(2), f"an object of type ndarray; {MANY}"),
+    (list, f"an object of type type; {KINDS}"),
     (
         Value(1.0),
         "an object of type Value; it is a Value already; use it as it is, or take its number with .data",

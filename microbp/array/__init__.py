@@ -8,7 +8,7 @@ A matrix product records one ``dot`` per element of the result, a sum one ``sum`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -35,8 +35,7 @@ _INSTEAD = {
 
 def _no_such(word: str) -> AttributeError:
     given = f"microbp.{word}(a) does it" if word in RULES else f"v.{word} for v in a.flat"
-    told = f"; its Values have one each: {_INSTEAD.get(word, given)}" if hasattr(Value, word) else ""
-    return AttributeError(f"an Array has no {word}{told}")
+    return AttributeError(f"an Array has no {word}; its Values have one each: {_INSTEAD.get(word, given)}")
 
 
 class Array(np.ndarray[Any, np.dtype[np.object_]]):
@@ -53,18 +52,22 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         return _function(function, types, args, options)
 
-    @property
-    def data(self) -> NoReturn:
-        """Refused: of an ndarray it is its memory, of a Value its number."""
-        raise _no_such("data")
+    if not TYPE_CHECKING:  # a checker of types knows what is not there, and reads on
 
-    def __getattr__(self, word: str) -> NoReturn:
-        raise _no_such(word)
+        @property
+        def data(self) -> NoReturn:
+            """Refused: of an ndarray it is its memory, of a Value its number."""
+            raise _no_such("data")
 
-    def __setattr__(self, word: str, held: Any) -> None:
-        if word in _INSTEAD:
-            raise _no_such(word)
-        super().__setattr__(word, held)
+        def __getattr__(self, word: str) -> Any:
+            if hasattr(Value, word):
+                raise _no_such(word)
+            return super().__getattribute__(word)  # says what a property of a subclass misses
+
+        def __setattr__(self, word: str, held: Any) -> None:
+            if word in _INSTEAD and type(self) is Array:  # a subclass may have its own
+                raise _no_such(word)
+            super().__setattr__(word, held)
 
     def sort(self, axis: int = -1, **options: Any) -> None:  # type: ignore[override]
         """Rearrange the elements by their numbers, in place, as ``np.sort``."""

@@ -89,14 +89,14 @@ def shown(name: object, most: int = LONGEST) -> str:
     return safe(cut(str(name), most))
 
 
-def quoted(given: object) -> str:
+def quoted(given: object, most: int = LONGEST) -> str:
     r"""What somebody gave, as a message repeats it: by its ``repr``, or by its type where that fails.
 
     >>> print(quoted("w\x1b"), quoted([1.0]))
     'w\x1b' [1.0]
     """
     try:
-        return shown(repr(given))
+        return shown(repr(given), most)
     except Exception:  # noqa: BLE001 (it is somebody else's code)
         return f"an object of type {shown(type(given).__name__)}"
 
