@@ -1347,12 +1347,22 @@ def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tm
     with pytest.raises(ValueError, match=r"its optimiser: Adam\.load_state\(\): the state is of SGD$"):
         fit(net, X, Y, **SETTINGS, optimiser=Adam(net.parameters()), resume=file)
     assert numbers(net) == numbers(small())
+    told = "by its optimiser: SGD.load_state(): the state is of 13 parameters, the optimiser of 5"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        fit(net, X, Y, **SETTINGS, optimiser=SGD(net.parameters()[4:9], lr=0.1), resume=file)
     for text in ("", "{}", "[]", "no JSON"):
         file.write_text(text)
         with pytest.raises(ValueError, match=f"^{re.escape(f'fit: {file} is no checkpoint of fit')}$"):
             fit(net, X, Y, **SETTINGS, resume=file)
     with pytest.raises(FileNotFoundError):
         fit(net, X, Y, **SETTINGS, resume=tmp_path / "none.json")
+
+
+def test_the_order_of_samples_is_no_setting_where_a_step_takes_all(tmp_path):
+    file = tmp_path / "run.json"
+    fit(small(), X, Y, loss="hinge", epochs=2, shuffle=np.True_, checkpoint=file)
+    history = fit(small(), X, Y, loss="hinge", epochs=3, shuffle=False, resume=file)
+    assert len(history.cost) == 3
 
 
 def test_parameters_without_paths_are_named_by_their_place_or_their_own_names(tmp_path):

@@ -107,12 +107,11 @@ class Run:
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings, named = settings, given.parameters_of(net)
-        self.optimiser = given.optimiser_for(optimiser, named)
+        self.settings, self.named = settings, given.parameters_of(net)
+        self.optimiser = given.optimiser_for(optimiser, self.named)
         # those that the optimiser changes first, in its order
         place = {id(each): at for at, (_, each) in enumerate(self.optimiser.parameters)}
-        self.names = sorted(named, key=lambda name: place.get(id(named[name]), len(place)))
-        self.parameters = [named[name] for name in self.names]
+        self.parameters = sorted(self.named.values(), key=lambda each: place.get(id(each), len(place)))
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -570,7 +569,8 @@ class Run:
             "samples": len(self.samples.y),
             "validation": len(self.validation[1]) if self.validation else 0,
             "batch_size": self.batch_size,
-            **{name: getattr(self.settings, name) for name in ("shuffle", "seed", "penalty", "clip")},
+            "shuffle": bool(self.settings.shuffle) and self.steps > 1,
+            **{name: getattr(self.settings, name) for name in ("seed", "penalty", "clip")},
             "data": _digest(repr(told).encode()),
         }
 
@@ -582,7 +582,7 @@ class Run:
             return
         state = {
             "settings": self._same_settings,
-            "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
+            "parameters": {name: each.data for name, each in self.named.items()},
             "optimiser": self.optimiser.state(),
             "generator": self.drawn_from,
             "best": self.best,
@@ -621,7 +621,7 @@ class Run:
         for name, here in self._same_settings.items():
             if (there := state["settings"][name]) != here:
                 raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
-        there, here = list(state["parameters"]), self.names
+        there, here = list(state["parameters"]), list(self.named)
         if there != here:
             odd = sorted({*here} ^ {*there})
             how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
@@ -635,7 +635,9 @@ class Run:
         self._draw()
         for name in _COURSE:
             getattr(self.history, name).extend(state[name])
-        self._write([*state["parameters"].values()])
+        for name, each in self.named.items():
+            each.data = state["parameters"][name]
+        self._read()
 
 
 def _digest(data: bytes) -> str:
