@@ -1350,6 +1350,9 @@ def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tm
     told = "by its optimiser: SGD.load_state(): the state is of 13 parameters, the optimiser of 5"
     with pytest.raises(ValueError, match=re.escape(told)):
         fit(net, X, Y, **SETTINGS, optimiser=SGD(net.parameters()[4:9], lr=0.1), resume=file)
+    file.write_text(file.read_text().replace("training checkpoint 3", "training checkpoint 2"))
+    with pytest.raises(ValueError, match=f"^{re.escape(f'fit: {file} is of another version of microbp')}$"):
+        fit(net, X, Y, **SETTINGS, resume=file)
     for text in ("", "{}", "[]", "no JSON"):
         file.write_text(text)
         with pytest.raises(ValueError, match=f"^{re.escape(f'fit: {file} is no checkpoint of fit')}$"):

@@ -614,8 +614,9 @@ class Run:
             state = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError):
             state = None
-        if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
-            raise refuse("is no checkpoint of fit")
+        if (kind := state.pop("format", None) if isinstance(state, dict) else None) != _FORMAT:
+            other = str(kind).startswith(_FORMAT[:-1])
+            raise refuse("is of another version of microbp" if other else "is no checkpoint of fit")
         if state.pop("digest", None) != _digest(json.dumps(state).encode()):
             raise refuse("is damaged: it does not hold what fit wrote into it")
         for name, here in self._same_settings.items():
