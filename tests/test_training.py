@@ -714,6 +714,20 @@ def test_a_gradient_that_is_not_finite():
     assert net.w.data == 1.0
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_no_gradient_passes_through_is_no_cause_of_it(place):
+    class Two(Module):
+        def __init__(self):
+            self.w, self.u = Value(0.0, name="w"), Value(0.0, name="u")
+
+        def __call__(self, x):
+            return self.w.sqrt() + self.u.sqrt()
+
+    net, name = Two(), "wu"[place]
+    with pytest.raises(NotFinite, match=f"the gradient of {name} .* derivative in {name} is inf at"):
+        fit(net, [[1.0]], [1.0], loss="mean_squared_error", optimiser=SGD(net.parameters()[place:][:1], lr=0.1))
+
+
 def test_a_gradient_beyond_the_largest_float_with_finite_derivatives():
     net = Line(1e-300)
     with pytest.raises(NotFinite) as caught:
