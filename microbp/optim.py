@@ -227,8 +227,10 @@ class Optimiser(ABC):
 
         several = (list, tuple)
         for key, kind in (("optimiser", str), ("steps", object), ("names", several), ("memory", several)):
-            lacking = not isinstance(state, Mapping) or not isinstance(state.get(key), kind)
-            refuse(lacking, f"the state has no {key!r}; give what state() returned")
+            held = state.get(key) if isinstance(state, Mapping) else None
+            refuse(held is None, f"the state has no {key!r}; give what state() returned")
+            told = f"{key!r} of the state is of type {type(held).__name__}; give what state() returned"
+            refuse(not isinstance(held, kind), told)
         refuse(state["optimiser"] != type(self).__name__, f"the state is of {state['optimiser']}")
         there, memories = state["names"], state["memory"]
         told = f"the state is of {len(there)} parameters, the optimiser of {len(names)}"
@@ -374,9 +376,8 @@ def _power(base: float, exponents: Any) -> Any:
     """``base ** exponents``, in an array by Python's own power: NumPy's may differ in the last bit."""
     if not isinstance(exponents, np.ndarray):
         return base**exponents
-    first = float(exponents[0])
-    if (exponents == first).all():
-        return base**first
+    if exponents.size and (exponents == exponents[0]).all():
+        return base ** float(exponents[0])
     return np.array([base**each for each in exponents.tolist()])
 
 

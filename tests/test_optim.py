@@ -466,6 +466,9 @@ NO_NUMBER = "takes a real number, not None; give an int, a float or a NumPy real
         ({"steps": 1.5}, ValueError, "steps is a whole number from 0 up, not 1.5"),
         ({"steps": -1}, ValueError, "steps is a whole number from 0 up, not -1"),
         ({"names": None}, ValueError, "the state has no 'names'; give what state() returned"),
+        ({"names": "vw"}, ValueError, "'names' of the state is of type str; give what state() returned"),
+        ({"memory": np.zeros((2, 1))}, ValueError,
+         "'memory' of the state is of type ndarray; give what state() returned"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_nothing_loaded(change, error, text):
