@@ -1402,6 +1402,10 @@ def test_parameters_without_paths_are_named_by_their_place_or_their_own_names(tm
     fit(net, X, Y, loss="hinge", epochs=1, checkpoint=file)
     state = json.loads(file.read_text())
     assert list(state["parameters"]) == ["parameters[0]", "parameters[1]", "parameters[2]"]
+    turned = SGD(net.values[::-1], lr=0.1)
+    with pytest.raises(ValueError, match=r"has the parameters of the .* in another order$"):
+        fit(net, X, Y, loss="hinge", epochs=1, optimiser=turned, resume=file)
+    assert turned.steps == 0
     for name, each in zip("wvb", net.values, strict=True):
         each.name = name
     fit(net, X, Y, loss="hinge", epochs=1, checkpoint=file)

@@ -107,11 +107,12 @@ class Run:
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings, self.named = settings, given.parameters_of(net)
-        self.optimiser = given.optimiser_for(optimiser, self.named)
+        self.settings, named = settings, given.parameters_of(net)
+        self.optimiser = given.optimiser_for(optimiser, named)
         # those that the optimiser changes first, in its order
         place = {id(each): at for at, (_, each) in enumerate(self.optimiser.parameters)}
-        self.parameters = sorted(self.named.values(), key=lambda each: place.get(id(each), len(place)))
+        self.names = sorted(named, key=lambda name: place.get(id(named[name]), len(place)))
+        self.parameters = [named[name] for name in self.names]
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -582,7 +583,7 @@ class Run:
             return
         state = {
             "settings": self._same_settings,
-            "parameters": {name: each.data for name, each in self.named.items()},
+            "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
             "optimiser": self.optimiser.state(),
             "generator": self.drawn_from,
             "best": self.best,
@@ -622,23 +623,22 @@ class Run:
         for name, here in self._same_settings.items():
             if (there := state["settings"][name]) != here:
                 raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
-        there, here = list(state["parameters"]), list(self.named)
-        if there != here:
-            odd = sorted({*here} ^ {*there})
-            how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
-            raise refuse(f"has {len(there)} parameters, the net {len(here)}; {how}")
+        there, here = list(state["parameters"]), self.names
+        if odd := sorted({*here} ^ {*there}):
+            told = f"has {len(there)} parameters, the net {len(here)}; only one of the two has"
+            raise refuse(f"{told} {shown(odd[0])}")
         try:
             self.optimiser.load_state(state["optimiser"])
         except (ValueError, TypeError, OverflowError) as error:
             raise refuse(f"does not fit, by its optimiser: {error}") from None
+        if there != here:
+            raise refuse("has the parameters of the optimiser, or the others, in another order")
         self.best = state["best"] and _Best(*state["best"])
         self.generator.bit_generator.state, self.aside = state["generator"], state["aside"]
         self._draw()
         for name in _COURSE:
             getattr(self.history, name).extend(state[name])
-        for name, each in self.named.items():
-            each.data = state["parameters"][name]
-        self._read()
+        self._write([*state["parameters"].values()])
 
 
 def _digest(data: bytes) -> str:
