@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,7 +160,8 @@ class Optimiser(ABC):
         with suppress(TypeError, ValueError):  # of what is of another form
             rows = np.array([(data, *later) for data, later in said])
             made = rows[0] if self._at_once else rows.reshape(len(p), size).T
-            if made.shape == (size, len(p)) and made.dtype.kind in "fiu":
+            real = made.dtype.kind in "fiu" or all(isinstance(x, Real) for x in made.flat)
+            if real and made.shape == (size, len(p)):
                 return made.astype(float, copy=False)
         told = f"the new number of a parameter and a tuple of the {len(self.blank)} numbers to remember of it"
         raise TypeError(f"{type(self).__name__}.update() returns {told}, not {shown(repr(said[0]))}")
@@ -226,8 +227,10 @@ class Optimiser(ABC):
 
         several = (list, tuple)
         for key, kind in (("optimiser", str), ("steps", object), ("names", several), ("memory", several)):
-            lacking = not isinstance(state, Mapping) or not isinstance(state.get(key), kind)
-            refuse(lacking, f"the state has no {key!r}; give what state() returned")
+            held = state.get(key) if isinstance(state, Mapping) else None
+            refuse(held is None, f"the state has no {key!r}; give what state() returned")
+            told = f"{key!r} of the state is of type {type(held).__name__}; give what state() returned"
+            refuse(not isinstance(held, kind), told)
         refuse(state["optimiser"] != type(self).__name__, f"the state is of {state['optimiser']}")
         there, memories = state["names"], state["memory"]
         told = f"the state is of {len(there)} parameters, the optimiser of {len(names)}"
@@ -373,9 +376,8 @@ def _power(base: float, exponents: Any) -> Any:
     """``base ** exponents``, in an array by Python's own power: NumPy's may differ in the last bit."""
     if not isinstance(exponents, np.ndarray):
         return base**exponents
-    first = float(exponents[0])
-    if (exponents == first).all():
-        return base**first
+    if exponents.size and (exponents == exponents[0]).all():
+        return base ** float(exponents[0])
     return np.array([base**each for each in exponents.tolist()])
 
 
@@ -432,15 +434,15 @@ def clip(gradient: Numbers, bound: float) -> tuple[Numbers, Clipping]:
 # ---------------------------------------------------------------------------------------- schedules
 @dataclass(frozen=True)
 class _Schedule:
-    """What all have in common: a setting is checked by its name."""
+    """What all have in common: a setting is checked by its name, if it has one of ours."""
 
     def __post_init__(self) -> None:
         bounds = {"rate": POSITIVE, "then": POSITIVE, "final": NOT_NEGATIVE, "factor": FRACTION}
         for name, held in vars(self).items():
             what = f"{type(self).__name__}: {name}"
-            if name not in bounds:
+            if name in ("every", "steps"):
                 whole(held, what)
-            elif name != "then" or not callable(held):
+            elif name in bounds and not (name == "then" and callable(held)):
                 checked(held, what, bounds[name])
 
 

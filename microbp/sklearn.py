@@ -18,7 +18,7 @@ from microbp.bridges.missing import need
 from microbp.bridges.scipy import minimize
 from microbp.functions import dot
 from microbp.nn import MLP, Module
-from microbp.optim import Adam
+from microbp.optim import NOT_NEGATIVE, Adam, checked, whole
 from microbp.training import fit
 from microbp.value import Value
 
@@ -59,6 +59,7 @@ class _MLP(base.BaseEstimator):  # type: ignore[misc, name-defined]
 
     def _train(self, X: Floats, Y: Any, outputs: int, loss: str) -> None:
         seed = int(validation.check_random_state(self.random_state).randint(2**31))
+        alpha, epochs = checked(self.alpha, "alpha", NOT_NEGATIVE), whole(self.max_iter, "max_iter")
         widths = [*np.atleast_1d(self.hidden_layer_sizes).tolist(), outputs]
         activation = _NAMES.get(self.activation, self.activation)
         net = MLP(X.shape[1], widths, activation=activation, init="xavier", seed=seed)
@@ -70,9 +71,9 @@ class _MLP(base.BaseEstimator):  # type: ignore[misc, name-defined]
             told = f"batch_size={self.batch_size!r} and validation_fraction={self.validation_fraction!r}"
             raise ValueError(f"a batch has a whole number of samples, from 1 up: {told} do not say how many")
         self.history_ = fit(
-            net, X, Y, loss=loss, epochs=self.max_iter, batch_size=size, seed=seed, validation=apart,
+            net, X, Y, loss=loss, epochs=epochs, batch_size=size, seed=seed, validation=apart,
             patience=self.n_iter_no_change if self.early_stopping else None, progress=False,
-            penalty=self.alpha / (2.0 * size), optimiser=Adam(net.parameters(), lr=self.learning_rate_init),
+            penalty=alpha / (2.0 * size), optimiser=Adam(net.parameters(), lr=self.learning_rate_init),
         )  # fmt: skip
         self.net_, self.loss_curve_ = net, self.history_.cost
         self.n_iter_, self.loss_ = len(self.loss_curve_), self.loss_curve_[-1]

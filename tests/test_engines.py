@@ -211,6 +211,15 @@ def test_a_loss_that_is_neither_mean_nor_sum_is_found_out() -> None:
     assert history.why == "the loss of a batch is neither the mean nor the sum of what single samples cost"
 
 
+def test_a_loss_that_is_a_sum_is_replayed_for_single_samples_too() -> None:
+    def summed(predictions: Any, targets: Any) -> Any:
+        return microbp.sum((p[0] - t) ** 2 for p, t in zip(predictions, targets, strict=True))
+
+    options: Any = {"loss": summed, "epochs": 3, "batch_size": 1, "penalty": 0.01}
+    expected, history = both(lambda: MLP(2, [3, 1], activation="tanh", seed=0), X, SIGN, **options)
+    assert (history.engine, history.step_cost) == ("replay", pytest.approx(expected.step_cost, rel=1e-9))
+
+
 def test_a_wrong_replayed_gradient_is_found_out(monkeypatch) -> None:
     right = microbp.Program.value_and_grad
 

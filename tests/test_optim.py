@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -386,6 +388,17 @@ def test_an_update_of_ones_own_that_returns_something_else_is_told_and_changes_n
             assert (w.data, optimiser.state()["memory"], optimiser.steps) == (1.0, [[0.0], [0.0]], 0)
 
 
+def test_an_update_of_ones_own_may_count_in_fractions():
+    class Exact(Optimiser):
+        def update(self, p, g, memory, lr):
+            return Fraction(p) - Fraction(lr) * Fraction(g), memory
+
+    w = Value(1.0)
+    w.grad = 0.5
+    Exact([w], 0.5).step()
+    assert (w.data, type(w.data)) == (0.75, float)
+
+
 # ----------------------------------------------------------------------------------------- resuming
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("carry", [lambda x: x, lambda x: json.loads(json.dumps(x))])
@@ -453,6 +466,9 @@ NO_NUMBER = "takes a real number, not None; give an int, a float or a NumPy real
         ({"steps": 1.5}, ValueError, "steps is a whole number from 0 up, not 1.5"),
         ({"steps": -1}, ValueError, "steps is a whole number from 0 up, not -1"),
         ({"names": None}, ValueError, "the state has no 'names'; give what state() returned"),
+        ({"names": "vw"}, ValueError, "'names' of the state is of type str; give what state() returned"),
+        ({"memory": np.zeros((2, 1))}, ValueError,
+         "'memory' of the state is of type ndarray; give what state() returned"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_nothing_loaded(change, error, text):
@@ -623,6 +639,20 @@ def test_the_final_rate_is_exact_from_the_first_step_after_the_last():
     for schedule in (Linear(1.0, final=0.1, steps=100), Cosine(1.0, final=0.1, steps=100)):
         assert schedule(99) > 0.1
         assert (schedule(100), schedule(101)) == (0.1, 0.1)
+
+
+def test_a_schedule_of_ones_own_adds_settings_to_one_of_ours():
+    @dataclass(frozen=True)
+    class Bounded(Linear):
+        least: float = 0.25
+        told: str = "bounded"
+
+        def __call__(self, step):
+            return max(self.least, super().__call__(step))
+
+    assert [Bounded(1.0, 0.0, 2)(step) for step in range(3)] == [1.0, 0.5, 0.25]
+    with pytest.raises(ValueError, match=r"^Bounded: steps is a whole number from 1 up, not 0.5$"):
+        Bounded(1.0, 0.0, 0.5)
 
 
 def test_the_least_settings_of_a_schedule():

@@ -150,6 +150,12 @@ def test_what_does_not_fit_is_told() -> None:
     for size in (0, "all", 2.5):
         with pytest.raises(ValueError, match=f"whole number of samples, from 1 up: batch_size={size!r} and"):
             MLPClassifier(batch_size=size).fit(X, ["a", "b"])
+    wrong = [(ValueError, "alpha must be 0 or positive, and finite, not -1.0", {"alpha": -1}),
+             (TypeError, "alpha takes a real number, not the str '1e-4'", {"alpha": "1e-4"}),
+             (ValueError, "max_iter is a whole number from 1 up, not 2.5", {"max_iter": 2.5})]  # fmt: skip
+    for error, told, setting in wrong:
+        with pytest.raises(error, match=f"^{told}"):
+            MLPRegressor(**setting).fit(X, [0.0, 1.0])
     with pytest.raises(ValueError, match=r"validation_fraction=1.0 do not say how many"):
         MLPRegressor(early_stopping=True, validation_fraction=1.0).fit(X, [0.0, 1.0])
 

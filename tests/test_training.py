@@ -203,6 +203,20 @@ def test_frozen_parameters_stay():
     assert numbers(net)[frozen:] != before[frozen:]
 
 
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+def test_all_that_an_optimiser_changes_may_be_frozen_on_the_way(engine):
+    net = small()
+    first, *_ = net.parameters()
+
+    def rate(step):
+        first.requires_grad = step < 2
+        return 0.1
+
+    history = fit(net, X, Y, loss="hinge", optimiser=Adam([first], lr=rate), epochs=4, engine=engine)
+    assert len(history.cost) == 4
+    assert history.cost[2] == history.cost[3] != history.cost[1]
+
+
 # ----------------------------------------------------------------------------------- kinds of nets
 class Plain:
     """No Module: parameters in a list, and one sample at a time."""
@@ -712,6 +726,20 @@ def test_a_gradient_that_is_not_finite():
         "the gradients, or bring the data to a scale of about 1"
     )
     assert net.w.data == 1.0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_no_gradient_passes_through_is_no_cause_of_it(place):
+    class Two(Module):
+        def __init__(self):
+            self.w, self.u = Value(0.0, name="w"), Value(0.0, name="u")
+
+        def __call__(self, x):
+            return self.w.sqrt() + self.u.sqrt() - x[0]
+
+    net, name = Two(), "wu"[place]
+    with pytest.raises(NotFinite, match=f"the gradient of {name} .* derivative in {name} is inf at"):
+        fit(net, [[1.0]], [1.0], loss="hinge", optimiser=SGD([net.parameters()[place]], lr=0.1))
 
 
 def test_a_gradient_beyond_the_largest_float_with_finite_derivatives():
@@ -1347,6 +1375,12 @@ def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tm
     with pytest.raises(ValueError, match=r"its optimiser: Adam\.load_state\(\): the state is of SGD$"):
         fit(net, X, Y, **SETTINGS, optimiser=Adam(net.parameters()), resume=file)
     assert numbers(net) == numbers(small())
+    told = "by its optimiser: SGD.load_state(): the state is of 13 parameters, the optimiser of 5"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        fit(net, X, Y, **SETTINGS, optimiser=SGD(net.parameters()[4:9], lr=0.1), resume=file)
+    file.write_text(file.read_text().replace("training checkpoint 3", "training checkpoint 2"))
+    with pytest.raises(ValueError, match=f"^{re.escape(f'fit: {file} is of another version of microbp')}$"):
+        fit(net, X, Y, **SETTINGS, resume=file)
     for text in ("", "{}", "[]", "no JSON"):
         file.write_text(text)
         with pytest.raises(ValueError, match=f"^{re.escape(f'fit: {file} is no checkpoint of fit')}$"):
@@ -1355,12 +1389,23 @@ def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tm
         fit(net, X, Y, **SETTINGS, resume=tmp_path / "none.json")
 
 
+def test_the_order_of_samples_is_no_setting_where_a_step_takes_all(tmp_path):
+    file = tmp_path / "run.json"
+    fit(small(), X, Y, loss="hinge", epochs=2, shuffle=np.True_, checkpoint=file)
+    history = fit(small(), X, Y, loss="hinge", epochs=3, shuffle=False, resume=file)
+    assert len(history.cost) == 3
+
+
 def test_parameters_without_paths_are_named_by_their_place_or_their_own_names(tmp_path):
     file = tmp_path / "run.json"
     net = Plain()
     fit(net, X, Y, loss="hinge", epochs=1, checkpoint=file)
     state = json.loads(file.read_text())
     assert list(state["parameters"]) == ["parameters[0]", "parameters[1]", "parameters[2]"]
+    turned = SGD(net.values[::-1], lr=0.1)
+    with pytest.raises(ValueError, match=r"has the parameters of the .* in another order$"):
+        fit(net, X, Y, loss="hinge", epochs=1, optimiser=turned, resume=file)
+    assert turned.steps == 0
     for name, each in zip("wvb", net.values, strict=True):
         each.name = name
     fit(net, X, Y, loss="hinge", epochs=1, checkpoint=file)

@@ -13,7 +13,7 @@ from microbp.graph import Graph
 from microbp.native import slopes
 from microbp.recording.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
-from microbp.sweeps import Floats, backward, forward, rows
+from microbp.sweeps import Floats, backward, dependents, forward, rows
 from microbp.text.safe import shown
 from microbp.value import Value
 
@@ -86,7 +86,8 @@ def of_slopes(graph: Graph, leaves: Iterable[int], found: Floats, local: Floats)
     bad = [at for at in leaves if not math.isfinite(found[at])]
     if not bad:
         return "", None
-    for place in np.flatnonzero(~np.isfinite(local) & (graph.args >= 0))[::-1].tolist():
+    on_the_way = (graph.args >= 0) & dependents(graph, bad)[np.maximum(graph.args, 0)]
+    for place in np.flatnonzero(~np.isfinite(local) & on_the_way)[::-1].tolist():
         user = int(np.searchsorted(graph.first, place, side="right")) - 1
         name, told = shown(graph.names[graph.args[place]]), _told(graph, user)
         return f"the local derivative in {name} is {float(local[place])!r} at {told}", graph.nodes[user].site

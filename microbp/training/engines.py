@@ -186,7 +186,8 @@ class ReplayEngine:
                 larger = [(x, r[:several]) for x, r in batches if len(r) > len(rows)]
                 looked = [first, *larger * self.eager.takes_batches]
                 #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
-                self.reduce = self._combination([*batches, first])
+                two = samples, np.arange(min(2, len(samples.y)))  # one alone is its mean and its sum
+                self.reduce = self._combination([*batches, two, first])
                 theta = np.array(before)
                 unlike = next(filter(None, (self._unlike(each, theta) for each in looked)), "")
                 moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))

@@ -570,7 +570,8 @@ class Run:
             "samples": len(self.samples.y),
             "validation": len(self.validation[1]) if self.validation else 0,
             "batch_size": self.batch_size,
-            **{name: getattr(self.settings, name) for name in ("shuffle", "seed", "penalty", "clip")},
+            "shuffle": bool(self.settings.shuffle) and self.steps > 1,
+            **{name: getattr(self.settings, name) for name in ("seed", "penalty", "clip")},
             "data": _digest(repr(told).encode()),
         }
 
@@ -614,22 +615,24 @@ class Run:
             state = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError):
             state = None
-        if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
-            raise refuse("is no checkpoint of fit")
+        if (kind := state.pop("format", None) if isinstance(state, dict) else None) != _FORMAT:
+            other = str(kind).startswith(_FORMAT[:-1])
+            raise refuse("is of another version of microbp" if other else "is no checkpoint of fit")
         if state.pop("digest", None) != _digest(json.dumps(state).encode()):
             raise refuse("is damaged: it does not hold what fit wrote into it")
         for name, here in self._same_settings.items():
             if (there := state["settings"][name]) != here:
                 raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
         there, here = list(state["parameters"]), self.names
-        if there != here:
-            odd = sorted({*here} ^ {*there})
-            how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
-            raise refuse(f"has {len(there)} parameters, the net {len(here)}; {how}")
+        if odd := sorted({*here} ^ {*there}):
+            told = f"has {len(there)} parameters, the net {len(here)}; only one of the two has"
+            raise refuse(f"{told} {shown(odd[0])}")
         try:
             self.optimiser.load_state(state["optimiser"])
         except (ValueError, TypeError, OverflowError) as error:
             raise refuse(f"does not fit, by its optimiser: {error}") from None
+        if there != here:
+            raise refuse("has the parameters of the optimiser, or the others, in another order")
         self.best = state["best"] and _Best(*state["best"])
         self.generator.bit_generator.state, self.aside = state["generator"], state["aside"]
         self._draw()
