@@ -728,7 +728,8 @@ def test_an_array_of_which_the_loss_uses_a_part_needs_the_array_itself() -> None
 def test_a_value_that_the_loss_does_not_depend_on_has_gradient_0() -> None:
     w, other = Value(2.0, name="w"), Value(3.0, name="other")
     assert check_answers(w * w, {"other": 0.0}, show=False).ok
-    assert graded(w * w, other, 1.0).explanation == "the loss does not depend on it: the gradient is 0"
+    for claim in (1.0, math.inf, math.nan):
+        assert graded(w * w, other, claim).explanation == "the loss does not depend on it: the gradient is 0"
 
 
 def test_a_frozen_parameter_takes_no_claim() -> None:
