@@ -907,7 +907,7 @@ def test_the_other_numbers_of_an_array_are_graded() -> None:
 @pytest.mark.parametrize(
     "written",
     ["0,0821670", "８.21670e-2", "8.21670×10^-2", "8.21670 · 10**-2", "8.21670×10⁻²", " 821670/10000000 ",
-     "+ 0.0821670"],
+     "+ 0.0821670", "０．0821670"],
 )
 def test_a_number_is_read_as_people_write_it(written: str) -> None:
     assert graded(E, "w5", written).verdict == "right"
@@ -917,14 +917,17 @@ def test_a_number_of_any_kind_is_read() -> None:
     w = Value(2.0, name="w")
     for written in ("½", "1⁄2", "0.500", Decimal("0.500"), Decimal("0.5"), Fraction(1, 2), np.float32(0.5)):
         assert graded(w * 0.5, "w", written).verdict == "right"
-    assert graded(w * -0.75, "w", "−¾").verdict == "right"
+    for minus in "-−‐‑‒–—―－":
+        assert graded(w * -0.75, "w", f"{minus}¾").verdict == "right"
     assert graded(w * 0.1234, "w", Decimal("0.123")).verdict == "right"  # as it was written
     steep = Value(0.0, name="steep")
     assert graded(steep.sqrt(), "steep", "∞").verdict == "right"
     assert graded(-steep.sqrt(), "steep", "-∞").verdict == "right"
 
 
-@pytest.mark.parametrize("written", ["3²", "0.3²", "2½", "2 ½", "½²"])
+@pytest.mark.parametrize(
+    "written", ["3²", "0.3²", "2½", "2 ½", "½²", "½5", "2⅟3", "1↉", "²3", "10₂", "①0.5", "①.5", "①½", "⒉5"]
+)
 def test_a_small_digit_is_not_read_as_a_large_one(written: str) -> None:
     w = Value(2.0, name="w")
     assert graded(w * 32.0, "w", written).verdict == "unreadable"
