@@ -607,6 +607,19 @@ def test_a_batch_in_columns_is_explained_in_columns() -> None:
     assert text == "it is ((W1·δ_next) ∗ tanh′_h)·xᵀ, not ((W1ᵀ·δ_next) ∗ tanh′_h)·xᵀ"
 
 
+def test_of_products_that_are_one_matrix_that_with_the_fewest_faults_is_told() -> None:
+    """a ∗ bᵀ is (aᵀ ∗ b)ᵀ, too."""
+    x = BATCH[:3].T
+    names = {"W0": microbp.array(W0, name="W0"), "W1": microbp.array(W1, name="W1"), "x": x}
+    loss = np.sum((names["W1"] @ np.tanh(names["W0"] @ x) - 1.0) ** 2)
+    h = np.tanh(W0 @ x)
+    back = W1.T @ (2.0 * (W1 @ h - 1.0))
+    [text] = causes(graded(loss, "W0", (back * (1 - h**2).T) @ x.T, names=names))
+    assert text == "it is ((W1ᵀ·δ_next) ∗ tanh′ᵀ)·xᵀ, not ((W1ᵀ·δ_next) ∗ tanh′)·xᵀ"
+    [text] = causes(graded(loss, "W0", (back @ (1 - h**2).T) @ x.T, names=names))
+    assert text == "it is ((W1ᵀ·δ_next)·tanh′ᵀ)·xᵀ, not ((W1ᵀ·δ_next) ∗ tanh′)·xᵀ"
+
+
 @pytest.mark.parametrize(
     ("claim", "text"),
     [
