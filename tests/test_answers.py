@@ -607,6 +607,14 @@ def test_a_batch_in_columns_is_explained_in_columns() -> None:
     assert text == "it is ((W1·δ_next) ∗ tanh′_h)·xᵀ, not ((W1ᵀ·δ_next) ∗ tanh′_h)·xᵀ"
 
 
+def test_a_function_of_a_sum_with_0_is_not_written_out() -> None:
+    names = {"W0": microbp.array(W0, name="W0"), "W1": microbp.array(W1, name="W1"), "x": BATCH[:3].T}
+    loss = np.sum((names["W1"] @ np.tanh(names["W0"] @ names["x"] + 0) - 1.0) ** 2)
+    h = np.tanh(W0 @ names["x"])
+    [text] = causes(graded(loss, "W0", (W1 @ (W1 @ h - 1.0) * 2.0 * (1 - h**2)) @ BATCH[:3], names=names))
+    assert text == "it is ((W1·δ_next) ∗ tanh′)·xᵀ, not ((W1ᵀ·δ_next) ∗ tanh′)·xᵀ"
+
+
 def test_of_products_that_are_one_matrix_that_with_the_fewest_faults_is_told() -> None:
     """a ∗ bᵀ is (aᵀ ∗ b)ᵀ, too."""
     x = BATCH[:3].T
