@@ -650,6 +650,14 @@ def test_interchanged_claims_are_said_to_be_so() -> None:
     assert causes(report["W0"])[0].endswith("the claims for W0 and W1 are interchanged")
 
 
+def test_claims_in_a_list_of_the_caller_s_are_not_named_by_their_places_in_it() -> None:
+    K = microbp.array([[1.0, 2.0], [3.0, 5.0]], name="K")
+    claims = [(K[0], [6.0, 10.0]), (K[1], [2.0, 4.0])]
+    for row in check_answers(np.sum(K * K), claims, show=False).rows:
+        assert row.causes[0].text.endswith(" are interchanged")
+        assert "claims[" not in row.explanation
+
+
 def test_an_overwritten_gradient_shows_as_a_single_term() -> None:
     w, b = Value(0.7, name="w"), Value(0.2, name="b")
     samples = [(0.3, 0.1), (1.1, -0.4), (-0.6, 0.2)]
