@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,6 +92,8 @@ class Answer(NamedTuple):
     told: str
     #: Whether a mistake was found that reproduces the number.
     explained: bool
+    #: The mistake, without the doubt that few digits leave.
+    mistake: str = ""
 
 
 class Student(NamedTuple):
@@ -126,15 +129,17 @@ class Grades(Shown):
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
         """Each mistake once, the most frequent first; those that could not be named together at the end."""
-        made: dict[str, list[tuple[str, str]]] = {}
-        unknown = self._word("unknown")
+        made: dict[str, list[tuple[str, Answer]]] = {}
         for student in self.students:
             for each in student.answers:
                 if each.verdict == "WRONG":
-                    text = each.told if each.explained else unknown
-                    made.setdefault(text, []).append((student.name, each.name))
-        ranked = sorted(made.items(), key=lambda item: (item[0] == unknown, -len(item[1])))
-        return tuple(Mistake(text, tuple(pairs)) for text, pairs in ranked)
+                    made.setdefault(each.mistake, []).append((student.name, each))
+        found = []
+        for mistake, pairs in sorted(made.items(), key=lambda item: (not item[0], -len(item[1]))):
+            text = min((each.told for _, each in pairs), key=len)  # without a doubt, where one leaves none
+            who = tuple((student, each.name) for student, each in pairs)
+            found.append(Mistake(text if mistake else self._word("unknown"), who))
+        return tuple(found)
 
     def __getitem__(self, name: str) -> Student:
         """The student of that name. KeyError says which there are."""
@@ -336,7 +341,7 @@ class _Key:
         half, answers = 0.5 * 10.0**-self.decimals, dict[str, Answer]()
         blame: dict[str, list[str]] = {}  # of each answer that is not true, those that are to blame
         for name in sorted(rows, key=self.places.__getitem__, reverse=True):
-            row, told, explained = rows[name], rows[name].explanation, bool(rows[name].causes)
+            row, told, mistake = rows[name], rows[name].explanation, _mistake(rows[name])
             verdict = row.verdict
             guilty = [*dict.fromkeys(first for each in uses[name] for first in blame.get(each, ()))]
             if verdict == "WRONG":
@@ -350,13 +355,13 @@ class _Key:
                     used = {each: own[each] for each in uses[name]}
                     near = rounding / abs(own[name]) if own[name] else 1.0
                     told_by = guilty and not first[name] and near < 1.0
-                    if told_by and (found := self._given(used, name, row.written, near)):
-                        told = _said("own", self.language, names=", ".join(guilty), told=found)
-                        explained = True
+                    if told_by and (found := self._given(used, name, row.written, near)).causes:
+                        own_too = partial(_said, "own", self.language, names=", ".join(guilty))
+                        told, mistake = own_too(told=found.explanation), own_too(told=_mistake(found))
                     blame[name] = [name]
             points = worth[name] if verdict in ("right", "follows") else 0.0
             text = "" if row.written is None else str(row.written)
-            answers[name] = Answer(name, text, float(row.true), verdict, points, told, explained)
+            answers[name] = Answer(name, text, float(row.true), verdict, points, told, bool(mistake), mistake)
         return tuple(answers[name] for name in worth)
 
     def _followed(self, own: Mapping[str, float]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -383,14 +388,17 @@ class _Key:
         }
         return {name: float(passes[place, 0]) for name, place in self.places.items()}, uses
 
-    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float) -> str:
-        """The mistake beside the own gradients from which all that arrives comes; empty where none is found.
+    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float) -> AnswerRow:
+        """What is found beside the own gradients from which all that arrives comes.
 
         A loss whose gradients they are is asked: the sum of the values, each times its own gradient.
         """
         terms = [own * self.graph._values[self.places[each]] for each, own in used.items()]
-        again = self._rows(sum(terms[1:], terms[0]), {name: written}, near)[name]
-        return again.explanation if again.causes else ""
+        return self._rows(sum(terms[1:], terms[0]), {name: written}, near)[name]
+
+
+def _mistake(row: AnswerRow) -> str:
+    return "; ".join(cause.text for cause in row.causes)
 
 
 # ------------------------------------------------------------------------------------------ reading

@@ -362,3 +362,17 @@ def test_students_may_be_numbers_and_a_doubt_stays_beside_its_cause():
     told = graded[17].answers[1].told
     assert told.startswith("given the own h: ")
     assert told.endswith("numbers would be met by accident")
+
+
+def test_a_mistake_of_which_one_number_leaves_a_doubt_is_told_once():
+    w, v = Value(0.4, name="w"), Value(0.7, name="v")
+    h = (w * 1.5).sigmoid()
+    loss = 0.5 * (1.0 - v * h) ** 2
+    owns = -0.4620, -0.0311, -0.0351
+    answers = {str(own): {"h": f"{own}", "w": f"{1.5 * own * h.data:.4f}"} for own in owns}
+    graded = grade(loss, answers, names={"w": w, "v": v, "h": h})
+    doubtful = [student.answers[1].told.endswith("by accident") for student in graded.students]
+    assert doubtful == [False, True, True]
+    [known] = [each for each in graded.mistakes if each.text.startswith("given the own h: ")]
+    assert known.made == tuple((str(own), "w") for own in owns)
+    assert known.text == graded["-0.462"].answers[1].told

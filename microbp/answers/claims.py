@@ -26,6 +26,8 @@ from microbp.value import Value, describe
 
 #: Learning rates that people use, for a search where none was given.
 _CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
+#: Where a small digit stands beside another one: 10² is not 102, 2½ not 21/2, and ①0.5 not 10.5.
+_SMALL = re.compile(r"(?<=[\d¼-¾⅐-⅟↉①-⓿])(?=[⁺⁻⁰¹²³⁴-⁹₀-₉¼-¾⅐-⅟↉①-⓿])|(?<=[⁰¹²³⁴-⁹₀-₉¼-¾⅐-⅞↉①-⓿])(?=[\d.,])")
 #: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether
 #: there are enough digits for that to count, and nothing else, since it is a text; whether there is one.
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
@@ -141,10 +143,7 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
-    if (kind := getattr(claimed, "dtype", None)) in (
-        np.float16,
-        np.float32,
-    ):  # few digits
+    if (kind := getattr(claimed, "dtype", None)) in (np.float16, np.float32):  # of few digits
         read["half"] = 16 * float(np.finfo(kind).eps) * abs(read["value"])
         read["rounded"] = read["value"] != 0.0
     return source, read
@@ -164,8 +163,8 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
         raise ValueError(f"the claim for {shown(name)} is not a number: {quoted(written)}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
-        text = re.sub(r"(?<=[\d¼-¾⅐-⅞])(?=[⁺⁻⁰¹²³⁴-⁹¼-¾⅐-⅞])", "^", text)  # 10² is not 102, and 2½ not 21/2
-        text = re.sub("[−–—‐]", "-", unicodedata.normalize("NFKC", text).strip())
+        text = _SMALL.sub("^", text)
+        text = re.sub("[−‐-―]", "-", unicodedata.normalize("NFKC", text).strip())
         text = re.sub(r"^([-+])\s+", r"\1", re.sub(r"\s*[/⁄]\s*", "/", text.replace("∞", "inf")))
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)

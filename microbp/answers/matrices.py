@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, product
 from typing import Any, NamedTuple
@@ -15,27 +15,29 @@ from microbp.answers.structure import Structure
 from microbp.answers.words import shape_of
 from microbp.sweeps import Floats, Integers
 
-#: The matrix product, and that of the elements.
-_SIGNS = "·", " ∗ "
+#: The matrix product, in either order, and that of the elements.
+_PRODUCTS = ("·", 1), ("·", -1), (" ∗ ", 1)
 
 
 class Matrix(NamedTuple):
-    """A matrix, what to call it, and how many were turned for it."""
+    """A matrix, what to call it, how many products for it were not the right ones, how many were turned."""
 
     text: str
     data: Floats
+    faults: int = 0
     turns: int = 0
 
 
-def _multiplied(*factors: Matrix, signs: Sequence[str] = _SIGNS) -> Iterator[Matrix]:
+def _multiplied(right: str, *factors: Matrix) -> Iterator[Matrix]:
     """``W1ᵀ·δ``, ``δ ∗ f′``: two matrices, each turned or not, multiplied as matrices and by elements."""
-    whole = (x._replace(text=f"({x.text})") if {"·", "∗"} & {*x.text} else x for x in factors)
-    turned = ((x, Matrix(f"{x.text}ᵀ", x.data.T, x.turns + 1)) for x in whole)
-    for sign, (a, b) in product(signs, [*product(*turned)]):
-        for one, other in ((a, b), (b, a)) if sign == "·" else ((a, b),):
-            with suppress(ValueError):
-                data = one.data @ other.data if sign == "·" else one.data * other.data
-                yield Matrix(f"{one.text}{sign}{other.text}", data, a.turns + b.turns)
+    whole = [x._replace(text=f"({x.text})") if {"·", "∗"} & {*x.text} else x for x in factors]
+    right = right.format(*(x.text for x in whole))
+    turned = ((x, x._replace(text=f"{x.text}ᵀ", data=x.data.T, turns=x.turns + 1)) for x in whole)
+    for (sign, order), pair in product(_PRODUCTS, [*product(*turned)]):
+        a, b = pair[::order]
+        with suppress(ValueError):
+            text, data = f"{a.text}{sign}{b.text}", a.data @ b.data if sign == "·" else a.data * b.data
+            yield Matrix(text, data, a.faults + b.faults + (text != right), a.turns + b.turns)
 
 
 # -------------------------------------------------------------------------------------------- the layers
@@ -106,16 +108,15 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
         return
     inner, outer = ("{1}·{0}ᵀ", "{1}ᵀ·{0}") if rows else ("{0}ᵀ·{1}", "{0}·{1}ᵀ")
     delta, x, *above = layer
-    tried = [(made, outer.format(delta.text, x.text)) for made in _multiplied(delta, x)]
+    tried = [(made, outer.format(delta.text, x.text)) for made in _multiplied(outer, delta, x)]
     if above:
         weights, ahead, slope = above
-        back = f"({inner.format(weights.text, ahead.text)}) ∗ {slope.text}"
-        errors = _multiplied(weights, ahead)
-        deltas = (made for each in errors for made in _multiplied(each, slope, signs=_SIGNS[::-1]))
-        right = outer.format(f"({back})", x.text)
-        tried += [(made, right) for each in deltas if each.text != back for made in _multiplied(each, x)]
-    for made, right in sorted(tried, key=lambda each: each[0].turns):
-        if made.text != right and fits_onto(made.data.shape, true.shape):
+        errors = _multiplied(inner, weights, ahead)
+        deltas = [made for each in errors for made in _multiplied("{0} ∗ {1}", each, slope)]
+        right = outer.format(f"(({inner.format(weights.text, ahead.text)}) ∗ {slope.text})", x.text)
+        tried += [(made, right) for each in deltas if each.faults for made in _multiplied(outer, each, x)]
+    for made, right in sorted(tried, key=lambda each: (each[0].faults, each[0].turns)):
+        if made.faults and fits_onto(made.data.shape, true.shape):
             told = say("product", form=made.text, right=right)
             if made.data.shape != true.shape:
                 short = [one < other for one, other in zip(made.data.shape, true.shape, strict=True)]

@@ -148,7 +148,8 @@ def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """Another's gradient in its place; a line in place of all lines."""
     net, say, true = claim.net, claim.net.say, claim.true
     others = {other.name: other for other in together if other.name != claim.name}
-    for name, where in {**claim.parameters, **{name: other.where for name, other in others.items()}}.items():
+    places = {name: other.where for name, other in others.items()}
+    for name, where in (places | claim.parameters | places).items():  # those that are asked for come first
         if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
             gives, other = np.where(where < 0, 0.0, net.gradient[where]), others.get(name)
             both = other and other.fits and (abs(other.claimed - true) <= other.near(1e-6)).all()

@@ -42,10 +42,10 @@ Causes = list[tuple[Told, Floats]]
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
 def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dict[str, Any]]:
     """The simplest mistakes that reproduce one of the claims made together; the sentence, and its fields."""
-    if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
-        return [], "not finite", {}
     if claim.agrees is not None and not (claim.where[claim.wrong] >= 0).any():
         return [], "independent", {}
+    if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
+        return [], "not finite", {}
     if not claim.claimed[claim.wrong].any():  # which any small number would be rounded to
         return [], "zero", {}
     search, given = _Search(claim), table.rated(claim) if claim.rate else ()

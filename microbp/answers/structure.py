@@ -277,7 +277,7 @@ class Structure:
             start = min(common)
             down = {arg: 1.0 if arg == start else source[arg][1] for arg in operands}
             number = sum(float(self.local[edge]) * down[self.args[edge]] for edge in edges)
-            row = start not in operands or len(edges) > 1
+            row = (start not in operands or len(edges) > 1) and rule.name not in _WRITTEN_OUT
             if row and (written := self._written_out(start, user, number)):
                 found.append(Factor(user, start, tuple(edges), number, _prime(written), written, row))
             elif not self.named[user]:
