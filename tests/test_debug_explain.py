@@ -254,6 +254,8 @@ def test_what_the_loss_does_not_depend_on():
     assert "E 与 w9 无关" in str(explain(net["E"], "w9", names={**net, "w9": other}, language="zh"))
     assert explain(net["E"], "later", names={**net, "later": Value(2.0)}).rows == ()
     assert str(explain(net["E"], Value(2.0), names=net)).startswith("∂E/∂value: how value acts on E\n")
+    taken = Value(2.0, name="value") * 2.0
+    assert "does not depend on “this value”" in str(explain(taken, Value(2.0), names={}))
     assert p["w1"].grad is None
 
 
@@ -278,6 +280,8 @@ def test_what_cannot_be_asked():
     for rate in (-1.0, 0.0, math.nan):
         with pytest.raises(ValueError, match=r"explain\(\): a learning rate is a number above 0, not"):
             explain(x * x, x, rate=rate)
+    updated = explain(x * x, x, names={}, rate=np.float32(0.5))
+    assert "η = 0.5:\n    x ← x − η·∂v1/∂x = 3 − 0.5·6 = 0" in str(updated)
     with pytest.raises(NoGradientError, match="is a constant"):
         explain(x.detach(), x)
 

@@ -408,7 +408,8 @@ def target(
             raise
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
-            bears = [given, *(name for name, held in called.items() if held == key), "value"]
+            bears = [given, *(name for name, held in called.items() if held == key)]
+            bears += [*{"value"}.difference(graph.names), "this value"]
             return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return graph, node, node.name
