@@ -269,6 +269,19 @@ def test_a_frozen_leaf_and_the_loss_itself():
     assert "E 对自身求导" in str(explain(net["E"], "E", names=net, language="zh"))
 
 
+def test_the_graph_behind_a_program_is_asked_by_names():
+    net, x = MLP(2, [1], seed=0), Value(0.5, name="x")
+    cost = net([x, 1.0]) ** 2.0
+    behind = microbp.compile(cost, inputs=[x], params=net.parameters()).captured.graph
+    from_file = Graph.from_json(behind.to_json())
+    for graph in (behind, from_file):
+        assert str(explain(graph, "x", names={})) == str(explain(Graph(cost, {}), x, names={}))
+        with pytest.raises(KeyError, match="a copy, and is asked by names"):
+            explain(graph, cost, names={"cost": cost})
+    with pytest.raises(KeyError, match="asked by names"):
+        explain(from_file, x, names={})
+
+
 def test_what_cannot_be_asked():
     x = Value(3.0, name="x")
     with pytest.raises(ValueError, match="language='de': it is 'en'"):
