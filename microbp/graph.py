@@ -279,7 +279,8 @@ class Graph(Columns):
             if which in self:
                 return self.nodes[self._places[id(which)]]
             why = f"{safe_name(self.names[self.roots[-1]])} does not depend on it"
-            why = why if self._values else "it comes from a file, a pickle or a copy, and is asked by names"
+            if len(self._places) < len(self):
+                why = "it comes from a file, a pickle or a copy, and is asked by names"
             raise KeyError(f"{which!r} is not in this graph: {why}")
         if isinstance(which, str):
             if which in self:

@@ -204,3 +204,22 @@ def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path):
     assert "∂loss/∂w = ∂loss/∂h · ∂h/∂w" in told[right].stdout
     assert told[right].returncode == 0
     assert "line 8, in <module>\n    raise ValueError(factor)\nValueError: 3.0\n" in told[text].stderr
+
+
+def test_what_reads_behind_a_script_from_the_standard_input_finds_its_end(tmp_path):
+    (tmp_path / "net.py").write_text(f"{dedent(NET)}import sys; assert not sys.stdin.read()\n")
+    command = [sys.executable, "-m", "microbp", "step", "-"]
+    with (tmp_path / "net.py").open() as script:
+        ran = subprocess.run(command, stdin=script, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.endswith("(microbp 0/2) \n")
+    closed = f"import os, sys; os.close(0); os.execv(sys.executable, {command})"
+    ran = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=False)
+    told = "microbp: error: cannot read the script from the standard input: it is closed\n"
+    assert (ran.returncode, ran.stderr) == (2, told)
+
+
+def test_lines_are_counted_as_python_counts_them(script, capsys):
+    with pytest.raises(ScriptFailed):
+        script('first = "\f\x1c\u2028"\nraise ValueError(first)\n')
+    assert "line 2, in <module>\n    raise ValueError(first)\nValueError: " in capsys.readouterr().err

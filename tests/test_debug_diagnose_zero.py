@@ -70,6 +70,8 @@ def test_a_dead_relu_is_named_and_not_those_that_pass_the_zero_on() -> None:
         (lambda w: (w - 1.0) ** 2, "flat power", "to the power 2 has the slope 0"),
         (lambda w: times_itself(w - 1.0), "flat power", "to the power 2 has the slope 0"),
         (lambda w: (w + 1.0) ** 0.0, "flat operation", "pow has the derivative 0 at v1 = 2"),
+        (lambda w: (w - 1.0) ** 0.0, "flat operation", "pow has the derivative 0 at v1 = 0"),
+        (lambda w: 0.0**w, "flat operation", "pow has the derivative 0 at w = 1"),
         (lambda w: 1.0**w, "flat operation", "pow has the derivative 0 at w = 1"),
         (lambda w: clip(w * 5.0, -1.0, 1.0), "clipped", "is outside of -1 … 1"),
         (lambda w: maximum(w, 2.0), "not chosen", "maximum took another operand than w = 1"),

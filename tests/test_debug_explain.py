@@ -254,6 +254,8 @@ def test_what_the_loss_does_not_depend_on():
     assert "E 与 w9 无关" in str(explain(net["E"], "w9", names={**net, "w9": other}, language="zh"))
     assert explain(net["E"], "later", names={**net, "later": Value(2.0)}).rows == ()
     assert str(explain(net["E"], Value(2.0), names=net)).startswith("∂E/∂value: how value acts on E\n")
+    taken = Value(2.0, name="value") * 2.0
+    assert "does not depend on “this value”" in str(explain(taken, Value(2.0), names={}))
     assert p["w1"].grad is None
 
 
@@ -267,6 +269,19 @@ def test_a_frozen_leaf_and_the_loss_itself():
     assert "E 对自身求导" in str(explain(net["E"], "E", names=net, language="zh"))
 
 
+def test_the_graph_behind_a_program_is_asked_by_names():
+    net, x = MLP(2, [1], seed=0), Value(0.5, name="x")
+    cost = net([x, 1.0]) ** 2.0
+    behind = microbp.compile(cost, inputs=[x], params=net.parameters()).captured.graph
+    from_file = Graph.from_json(behind.to_json())
+    for graph in (behind, from_file):
+        assert str(explain(graph, "x", names={})) == str(explain(Graph(cost, {}), x, names={}))
+        with pytest.raises(KeyError, match="a copy, and is asked by names"):
+            explain(graph, cost, names={"cost": cost})
+    with pytest.raises(KeyError, match="asked by names"):
+        explain(from_file, x, names={})
+
+
 def test_what_cannot_be_asked():
     x = Value(3.0, name="x")
     with pytest.raises(ValueError, match="language='de': it is 'en'"):
@@ -278,6 +293,8 @@ def test_what_cannot_be_asked():
     for rate in (-1.0, 0.0, math.nan):
         with pytest.raises(ValueError, match=r"explain\(\): a learning rate is a number above 0, not"):
             explain(x * x, x, rate=rate)
+    updated = explain(x * x, x, names={}, rate=np.float32(0.5))
+    assert "η = 0.5:\n    x ← x − η·∂v1/∂x = 3 − 0.5·6 = 0" in str(updated)
     with pytest.raises(NoGradientError, match="is a constant"):
         explain(x.detach(), x)
 

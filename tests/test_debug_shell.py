@@ -378,6 +378,7 @@ def test_explain_derives_a_gradient() -> None:
     assert answer("goto w5", "explain").startswith("∂E/∂v21: ")
     assert answer("explain w5 rate=fast") == "error: 'fast' is not a learning rate; for instance: rate=0.5"
     assert answer("explain").startswith("∂E/∂E: ")
+    assert answer("explain w5,rate=0.5") == "error: there is no value 'w5,'; did you mean 'w5'?"
     assert answer("explain w5 rate=0") == "error: '0' is not a learning rate; for instance: rate=0.5"
     assert answer("update w5 rate=1e400") == "error: '1e400' is not a learning rate; for instance: rate=0.5"
     assert answer("explain w5 rate = 0.5") == text
@@ -597,15 +598,16 @@ def test_no_color_and_a_dumb_terminal_are_heeded(monkeypatch) -> None:
     assert "\x1b" not in shown_on(Terminal(), monkeypatch, TERM="dumb")
 
 
-def test_in_an_encoding_that_lacks_our_signs_no_minus_is_lost() -> None:
+@pytest.mark.parametrize(("encoding", "times"), [("ascii", "x"), ("latin-1", "×")])
+def test_in_an_encoding_that_lacks_our_signs_no_minus_is_lost(encoding: str, times: str) -> None:
     loss, values = written_out()
     raw = io.BytesIO()
-    out = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
+    out = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     step(loss, dict(values), commands=["goto 17", "path w1", "quit"], stdin=io.StringIO(), stdout=out)
     out.flush()
-    text = raw.getvalue().decode("ascii")
+    text = raw.getvalue().decode(encoding)
     assert "h1.grad: -0.0190491 += +0.0553994 ? +0.0363503 ? final (2 of 2), sign change\n" in text
-    assert "+0.138499 x 0.4 = +0.0553994\n" in text
+    assert f"+0.138499 {times} 0.4 = +0.0553994\n" in text
     assert "\nthe sum            +0.00043856773\n" in text
 
 

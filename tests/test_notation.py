@@ -467,6 +467,8 @@ def test_a_name_with_a_superscript_is_put_in_parentheses_before_a_power():
     assert text(square, {"y": "x²"}) == "1 − (x²)²"
     assert latex(square, {"y": "x²"}) == r"1-(x\text{²})^{2}"
     assert text(parse("pow(a, b)", "ab", "pow"), {"a": "x²", "b": "k"}) == "(x²)^k"
+    assert [text(square, {"y": each}) for each in ("xⁿ", "x′")] == ["1 − (xⁿ)²", "1 − x′²"]
+    assert latex(square, {"y": "xᵀ"}) == r"1-(x\text{ᵀ})^{2}"
 
 
 def test_the_name_of_an_element_stands_outside_sums_only():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import linecache
 import math
 import sys
@@ -22,6 +23,9 @@ from microbp.recording.sites import user_locals, user_scope, user_site
 from microbp.text.spelling import did_you_mean
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
+
+#: What a script from the standard input is called.
+STDIN = "/dev/stdin"
 
 
 class ScriptFailed(Exception):
@@ -110,7 +114,7 @@ def declare_script(parser: argparse.ArgumentParser, output: str = "", **further:
     between the script and its own, each with its help.
     """
     told = "a Python script, run as python would run it; - is one from the standard input"
-    parser.add_argument("script", type=lambda path: "/dev/stdin" if path == "-" else path, help=told)
+    parser.add_argument("script", type=lambda path: STDIN if path == "-" else path, help=told)
     for name, told in further.items():
         parser.add_argument(name, metavar=name.upper(), help=told)
     parser.add_argument(
@@ -131,15 +135,17 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     An exception in the script is shown as the user's own traceback and ends in ScriptFailed; where the
     file cannot be read, CommandError. ``sys.exit(0)`` in the script is an ordinary end.
     """
-    try:
-        source = Path(path).read_bytes()
+    if path == STDIN and sys.stdin is None:
+        raise CommandError("cannot read the script from the standard input: it is closed")
+    try:  # what reads on behind a script finds the end
+        source = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
     except OSError as error:
         raise unreadable("script", path, error) from None
     module = ModuleType("__main__")
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
     # A file may have changed before its lines are shown, and a pipe is empty.
-    linecache.cache[path] = len(source), None, decode_source(source).splitlines(keepends=True), path
+    linecache.cache[path] = len(source), None, io.StringIO(decode_source(source)).readlines(), path
     with _as_main(module, [path, *arguments]), _noting() as passes, with_sites.on():
         try:
             exec(code, vars(module))
@@ -194,7 +200,7 @@ def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
     """
     before = sys.argv, sys.path[:], sys.modules["__main__"]
     sys.argv, sys.modules["__main__"] = argv, module
-    folder = Path.cwd() if argv[0] == "/dev/stdin" else Path(argv[0]).resolve().parent
+    folder = Path.cwd() if argv[0] == STDIN else Path(argv[0]).resolve().parent
     sys.path.insert(0, str(folder))
     own = (folder / "viz.py").exists() or (folder / "viz").is_dir()
     ours = {name: sys.modules.pop(name) for name in _viz_modules() if own}

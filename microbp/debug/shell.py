@@ -186,10 +186,10 @@ class Shell(cmd.Cmd):
     def text(self, text: object) -> None:
         """Write lines, in colour where the file shows it and in the characters that it has."""
         told = "\n".join(map(str.rstrip, readable(str(text)).split("\n")))  # no character moves the cursor
-        for kept in (told, told.translate(str.maketrans("−·×", "-*x"))):  # a minus sign must not be lost
-            shown = kept.encode(self.encoding, "replace").decode(self.encoding)
-            if shown == told:
-                break
+        shown = told.encode(self.encoding, "replace").decode(self.encoding)
+        if shown != told:  # a minus sign must not be lost
+            signs = {"−": "-", "·": "*", "×": "x"}
+            shown = "".join(b if a == b else signs.get(a, b) for a, b in zip(told, shown, strict=True))
         if not self.colour:
             self.stdout.write(f"{shown}\n")
             return
@@ -471,7 +471,7 @@ class Shell(cmd.Cmd):
     # ----------------------------------------------------------------------------------------- judge
     def _rated(self, text: str) -> tuple[str, float | None]:
         """The name, and the learning rate behind it, if there is one."""
-        match = re.fullmatch(r"(|.*\s)rate\s*=\s*(.*)", text)
+        match = re.fullmatch(r"(|.*[\s,])rate\s*=\s*(.*)", text)
         if match is None or text in self.graph._called:
             return text, None
         name, rate = match[1].strip(), match[2]

@@ -352,9 +352,8 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     leaf remembers the number before the last one. Which of the two an operation has read follows from what
     it gave: the value and the local derivatives that were recorded.
     """
-    values = graph._values
-    leaves = [(place, value) for place, value in enumerate(values) if value._rule is None]
-    earlier = {place: value._da for place, value in leaves if value._da is not None}
+    held = ((place, value) for place, value in enumerate(graph._values) if value is not None)
+    earlier = {place: each._da for place, each in held if each._rule is None and each._da is not None}
     if not earlier:
         return graph, frozenset()
     numbers, nodes, uses = graph.data.tolist(), graph.nodes, graph.uses()
@@ -404,11 +403,12 @@ def target(
     except KeyError:
         called = Variables(scope).values
         key = id(value) if isinstance(value, Value) else called.get(value)
-        if key is None or (isinstance(value, str) and not graph._places):  # a graph from elsewhere
-            raise
+        if key is None or (key not in graph._places and len(graph._places) < len(graph)):
+            raise  # of a graph from elsewhere nobody knows
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
-            bears = [given, *(name for name, held in called.items() if held == key), "value"]
+            bears = [given, *(name for name, held in called.items() if held == key)]
+            bears += [*{"value"}.difference(graph.names), "this value"]
             return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return graph, node, node.name

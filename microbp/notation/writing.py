@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -28,10 +29,15 @@ CONDITIONAL, OR, AND, COMPARISON, SUM, PRODUCT, POWER, ATOM = range(8)
 Name = str | float | Term
 
 
+def _raised(base: str) -> bool:
+    """Whether it ends with a raised sign of a name, as x² and xⁿ do."""
+    return unicodedata.decomposition(base.removesuffix("}")[-1]).startswith("<super>")
+
+
 class Writer(ABC):
     """What both forms share: where parentheses are needed."""
 
-    minus, pi, raised = "−", "π", "⁰¹²³⁴⁵⁶⁷⁸⁹"
+    minus, pi = "−", "π"
     operators: Mapping[type[ast.AST], str]
 
     def __init__(
@@ -211,9 +217,9 @@ class _Plain(Writer):
     def call(self, name: str, args: list[ast.expr]) -> Term:
         if name == "pow":
             base, exponent = self.left(args[0], ATOM), self.write(args[1])
-            base = self.parentheses(base) if base[-1] in self.raised else base  # the name x²
+            base = self.parentheses(base) if _raised(base) else base
             if len(exponent.text) == 1 and exponent.text.isdecimal():
-                return Term(base + self.raised[int(exponent.text)], POWER)
+                return Term(base + "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(exponent.text)], POWER)
             return Term(f"{base}^{self.enclosed(exponent, ATOM)}", POWER)
         inner = ", ".join(self.write(each).text for each in args)
         return Term(f"{'σ' if name == 'sigmoid' else name}({inner})", ATOM)
@@ -292,7 +298,7 @@ class _Latex(Writer):
         match name:
             case "pow":
                 base = self.left(args[0], ATOM)
-                if re.search(rf"(\^\{{[^{{}}]*|[{self.raised}])\}}$", base):  # a name raised by itself
+                if _raised(base) or re.search(r"\^\{[^{}]*\}$", base):
                     base = self.parentheses(base)
                 return Term(f"{base}^{{{self.write(args[1]).text}}}", POWER)
             case "exp":

@@ -339,7 +339,7 @@ ZERO: Causes = (
     ("dead", lambda use: use.dead),
     ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink) and not _chooses(use)),
     ("saturated", lambda use: use.rule in FLAT and not (use.rule in ("silu", "gelu") and abs(use.x) < 5.0)),
-    ("flat power", lambda use: squares(use.node) and use.data[0] == 0.0),  # e**2, and e*e
+    ("flat power", lambda use: squares(use.node) and use.x == 0.0 and use.facts["b"] > 1.0),  # e**2, and e*e
     ("multiplied by 0", lambda use: use.partner is not None),
     ("clipped", lambda use: use.rule == "clip"),
     ("saturated softmax", lambda use: use.rule in ("logsumexp", "cross_entropy")),

@@ -122,6 +122,7 @@ def explain(
     language = language_of(language)
     if rate is not None and not 0.0 < rate < math.inf:
         raise ValueError(f"explain(): a learning rate is a number above 0, not {rate!r}")
+    rate = rate and float(rate)
     if isinstance(loss, Program):
         if (value, names, rate) != (None, None, None):
             raise TypeError(
