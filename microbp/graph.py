@@ -243,8 +243,11 @@ class Graph(Columns):
                 self.needs.tolist(), self.sites, self.named, self.groups, self.paths, strict=True,
             )  # fmt: skip
             nodes = tuple(map(Node._make, columns))
+            # The circle of nodes and their graph, which waits for the collector, is to hold no Values.
+            alone = self._changed(_values=(), _notes={}, _variables=Variables({}))
+            vars(alone)["nodes"] = nodes
             for node in nodes:
-                node.graph = self
+                node.graph = alone
         return nodes
 
     @cached_property

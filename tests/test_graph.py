@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import math
 import pickle
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -392,3 +394,19 @@ def test_an_operation_that_is_not_in_the_table_travels_with_its_row() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_of_the_table_is_pickled_as_itself(name: str) -> None:
     assert pickle.loads(pickle.dumps(RULES[name])) is RULES[name]
+
+
+def test_nodes_that_were_asked_for_hold_no_values() -> None:
+    class Own(Value):
+        """A Value that can be watched."""
+
+    y = Own(2.0, name="w") * 3.0
+    graph, seen = Graph(y), weakref.ref(y.operands[0])
+    node = graph["w"]
+    gc.disable()
+    try:
+        del graph, y
+        assert seen() is None
+    finally:
+        gc.enable()
+    assert node.graph.nodes[node.position] is node
