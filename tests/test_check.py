@@ -455,6 +455,23 @@ def test_a_saturated_sigmoid_agrees():
     assert checked(0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
 
 
+@pytest.mark.parametrize("factor", [0.1, 1.0, 7.7])
+@pytest.mark.parametrize("large", [1e12, 1e14])
+def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, large):
+    """Whatever its result is multiplied by."""
+    report = checked(lambda x: ((large + x) - large) * factor + 0.37, 1.3, gradient=factor)
+    assert report.counts == {"inconclusive": 1}
+
+
+def test_a_whole_number_that_does_not_change_is_not_taken_for_single_precision():
+    """Of x[0]², which is 961 at 31, the derivative in x[1] is known to be 0."""
+    for at, claim in (31.0, 1e-6), (2.0, 1e-6), (31.0, 0.5):
+        report = checked(lambda x: x[0] ** 2, [at, 40.0], gradient=[2.0 * at, claim])
+        assert report.counts == {"agree": 1, "DISAGREE": 1}
+        assert not report.notes
+    assert checked(lambda x: 1001 + int(x > 0.0), 1.0, gradient=1e-6).counts == {"DISAGREE": 1}
+
+
 def test_an_operation_undefined_within_the_step_is_named():
     a = Value(0.0, name="a")
     for loss in (sqrt(a) + a, lambda: sqrt(a) + a):

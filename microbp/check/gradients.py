@@ -229,6 +229,8 @@ class Claimed(NamedTuple):
     gradients: Sequence[Any]
     source: str = "claimed"
     notes: tuple[str, ...] = ()
+    #: The last digit of what the function gives, by its type; None where it is to be seen in the numbers.
+    eps: float | None = None
 
 
 #: What makes that of a function of another library, by the library's name: of the function, the arrays at
@@ -262,7 +264,9 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
     claims, y = real(gradient, "the gradient is"), function(at.copy())
     if np.ndim(real(y, "the function returned")):
         raise TypeError(WRONG_CALL["array"].format(f"the function returned {quoted(y)}"))
-    return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims])
+    kind = np.asarray(y).dtype  # a double may have been of single precision before
+    eps = None if kind.char == "d" else max(float(np.finfo(kind).eps), EPS) if kind.kind == "f" else EPS
+    return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims], eps=eps)
 
 
 def _takes(form: str, function: Callable[..., Any], *given: Any) -> None:
@@ -293,16 +297,20 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
     base, again = at(0, (), held[0]), at(0, (), held[0])
     if not same(base, again):
         raise ValueError(WRONG_CALL["restless"].format(base, again))
-    rows, single = [], False
+    # All arguments tell of its precision: one that it does not depend on leaves it at a whole number.
+    places = [(array, *each) for array, numbers in enumerate(held) for each in np.ndenumerate(numbers)]
+    beside = [
+        tried(at, array, place, x + h * max(1.0, abs(x))) for array, place, x in places for h in (0.13, -0.08)
+    ]
+    rows, eps = [], claimed.eps or measure.precision([base, *beside])
     for array, (name, numbers) in enumerate(claimed.arrays.items()):
         for place in np.ndindex(numbers.shape):
             along, x = partial(at, array, place), float(numbers[place])
             claim = float(claimed.gradients[array][place])
             element = f"[{','.join(map(str, place))}]" if place else ""
-            got = differences(along, x, patient=True)
-            single |= got.single
+            got = differences(along, x, patient=True, eps=eps)
             rows.append(_row(name + element, claim, _by_differences(claim, got), _central(along, x)))
-    notes = claimed.notes + (WHY["single"],) * single
+    notes = claimed.notes + (WHY["single"],) * got.single
     return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), notes, claimed.source)
 
 
