@@ -223,6 +223,8 @@ def test_what_a_function_does_not_compute_anew_is_told():
 
     assert numerical_gradient(remembered, w) == pytest.approx(20.0)
     assert checked(remembered).counts == {"agree": 2}
+    w.data = 1e16  # also where the next number is far away
+    assert numerical_gradient(remembered, w) == pytest.approx(1e17)
 
 
 def test_the_function_must_give_a_number():

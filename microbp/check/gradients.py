@@ -184,7 +184,8 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     def measured(_: str, value: Any) -> Any:
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("numerical_gradient()", value))
-        _anew(first, tried(_moved, function, value, value.data + _PROBES[0]), value)
+        beside = value.data + _PROBES[0] * (abs(value.data) or 1.0)
+        _anew(first, tried(_moved, function, value, beside), value)
         got = differences(partial(_number_at, function, value), value.data)
         return got if details else got.value
 
