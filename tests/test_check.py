@@ -227,6 +227,12 @@ def test_what_a_function_does_not_compute_anew_is_told():
     assert numerical_gradient(remembered, w) == pytest.approx(1e17)
 
 
+def test_a_function_may_give_the_parameter_itself():
+    w, v = Value(2.0, name="w"), Value(5.0)
+    assert numerical_gradient(lambda: w, [w, v]) == pytest.approx([1.0, 0.0])
+    assert checked(lambda: w, w).counts == {"agree": 1}
+
+
 def test_the_function_must_give_a_number():
     w = Value(1.0)
     for function, told in (w * w, r"^Value\("), (lambda x: x, "^missing a required argument: 'x'"):

@@ -319,7 +319,8 @@ def _moved(function: Callable[[], Any], value: Value, x: float) -> Any:
     """What a function gives, and records, where one of its leaves is moved."""
     before, value._data = value._data, x
     try:
-        return function()
+        y = function()
+        return x if y is value else y  # which is about to be put back
     finally:
         value._data = before
 
