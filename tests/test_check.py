@@ -1055,6 +1055,11 @@ def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power, x):
     assert power == 1.05 or report["v"].why.startswith("not smooth: pow at ")
 
 
+def test_a_function_that_bends_within_the_narrowest_complex_step_is_measured_with_a_narrower_one():
+    x = Value(1e-120, name="x")
+    assert checked(sqrt(x * x + 1e-240)).counts == {"agree": 1}
+
+
 @pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])
 @pytest.mark.parametrize("power", [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
 def test_a_step_wider_than_the_operand_is_not_taken_for_its_slope(x, power):

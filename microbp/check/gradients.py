@@ -483,7 +483,7 @@ class _Recorded:
             if found.word == "wrong":  # unless a rule has no derivative there, as (-2)**b has none in b
                 none = np.isnan(self.graph.local[self.graph.args >= 0]).any()
                 return found._replace(word="unknown" if none else "wrong")
-        elif math.isnan(slope):
+        elif math.isnan(slope) or (found.word != "right" and abs(value.data) <= measure.SMALL):
             found = judge(claim, measure.complex_step(along, value.data), *scale)
         return found if found.word == "right" else self._explained(place, found, blame)
 

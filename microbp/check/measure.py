@@ -120,7 +120,7 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
 #: About 1e-100; powers of 2 round nothing.
 STEP = 2.0**-332
 #: For a tiny number steps go by its own size, which may be what the function goes by (log) or not (exp).
-_OWN, _SMALL = (2.0**-40, 2.0**-20), 1e-60
+_OWN, SMALL = (2.0**-40, 2.0**-20), 1e-60
 #: Steps for a derivative that is too small for a narrow one; the widest for what is linear.
 _WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
 #: Other steps, so many times as wide: what both give is no rounding; what one gives less of goes to 0.
@@ -143,7 +143,7 @@ def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
         return math.nan if math.isnan(y.real) else float(y.imag) / h
 
     own = [part * abs(x) for part in _OWN]
-    steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > _SMALL or not x else [])} - {0.0})
+    steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > SMALL or not x else [])} - {0.0})
     (right, off), (left, too) = (_limit(slope, [sign * h for h in steps], abs(x)) for sign in (1.0, -1.0))
     value = 0.5 * (left + right)
     if abs(real[True] - real[False]) > 0.0:
