@@ -478,6 +478,7 @@ def test_a_whole_number_that_does_not_change_is_not_taken_for_single_precision()
         assert report.counts == {"agree": 1, "DISAGREE": 1}
         assert not report.notes
     assert checked(lambda x: 1001 + int(x > 0.0), 1.0, gradient=1e-6).counts == {"DISAGREE": 1}
+    assert checked(lambda x: 1.0 * x, 300.0, gradient=1.0002).counts == {"DISAGREE": 1}
 
 
 def test_an_operation_undefined_within_the_step_is_named():

@@ -300,9 +300,8 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
         raise ValueError(WRONG_CALL["restless"].format(base, again))
     # All arguments tell of its precision: one that it does not depend on leaves it at a whole number.
     places = [(array, *each) for array, numbers in enumerate(held) for each in np.ndenumerate(numbers)]
-    beside = [
-        tried(at, array, place, x + h * max(1.0, abs(x))) for array, place, x in places for h in (0.13, -0.08)
-    ]
+    parts = math.pi / 24.0, -math.pi / 37.0  # of no number with a few digits
+    beside = [tried(at, array, place, x + h * max(1.0, abs(x))) for array, place, x in places for h in parts]
     rows, eps = [], claimed.eps or measure.precision([base, *beside])
     for array, (name, numbers) in enumerate(claimed.arrays.items()):
         for place in np.ndindex(numbers.shape):
