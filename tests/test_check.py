@@ -223,6 +223,14 @@ def test_what_a_function_does_not_compute_anew_is_told():
 
     assert numerical_gradient(remembered, w) == pytest.approx(20.0)
     assert checked(remembered).counts == {"agree": 2}
+    w.data = 1e16  # also where the next number is far away
+    assert numerical_gradient(remembered, w) == pytest.approx(1e17)
+
+
+def test_a_function_may_give_the_parameter_itself():
+    w, v = Value(2.0, name="w"), Value(5.0)
+    assert numerical_gradient(lambda: w, [w, v]) == pytest.approx([1.0, 0.0])
+    assert checked(lambda: w, w).counts == {"agree": 1}
 
 
 def test_the_function_must_give_a_number():
@@ -453,6 +461,24 @@ def test_a_saturated_sigmoid_agrees():
     a = Value(-40.0, name="a")
     assert checked(lambda: 0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
     assert checked(0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
+
+
+@pytest.mark.parametrize("factor", [0.1, 1.0, 7.7])
+@pytest.mark.parametrize("large", [1e12, 1e14])
+def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, large):
+    """Whatever its result is multiplied by."""
+    report = checked(lambda x: ((large + x) - large) * factor + 0.37, 1.3, gradient=factor)
+    assert report.counts == {"inconclusive": 1}
+
+
+def test_a_whole_number_that_does_not_change_is_not_taken_for_single_precision():
+    """Of x[0]², which is 961 at 31, the derivative in x[1] is known to be 0."""
+    for at, claim in (31.0, 1e-6), (2.0, 1e-6), (31.0, 0.5):
+        report = checked(lambda x: x[0] ** 2, [at, 40.0], gradient=[2.0 * at, claim])
+        assert report.counts == {"agree": 1, "DISAGREE": 1}
+        assert not report.notes
+    assert checked(lambda x: 1001 + int(x > 0.0), 1.0, gradient=1e-6).counts == {"DISAGREE": 1}
+    assert checked(lambda x: 1.0 * x, 300.0, gradient=1.0002).counts == {"DISAGREE": 1}
 
 
 def test_an_operation_undefined_within_the_step_is_named():
@@ -1028,6 +1054,11 @@ def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power, x):
     report = checked((v - x) ** power)
     assert report.ok
     assert power == 1.05 or report["v"].why.startswith("not smooth: pow at ")
+
+
+def test_a_function_that_bends_within_the_narrowest_complex_step_is_measured_with_a_narrower_one():
+    x = Value(1e-120, name="x")
+    assert checked(sqrt(x * x + 1e-240)).counts == {"agree": 1}
 
 
 @pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])

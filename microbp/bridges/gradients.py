@@ -14,6 +14,7 @@ import numpy as np
 
 from microbp.bridges.missing import need
 from microbp.check.gradients import FOREIGN, Claimed
+from microbp.check.measure import EPS
 
 __all__ = ["WORDS", "notes", "of_jax", "of_torch", "weights"]
 
@@ -73,6 +74,7 @@ def of_torch(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], 
     return Claimed(
         lambda arrays: float(run(run.moved(arrays)).detach()), at, claims,
         "PyTorch" if gradient is None else "claimed", notes(run.shapes),
+        max(torch.finfo(y.dtype).eps, EPS) if y.is_floating_point() else EPS,
     )  # fmt: skip
 
 
@@ -174,13 +176,15 @@ def of_jax(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], st
 
     at = [np.array(leaves[place], dtype=float) for place in real]
     with jax.enable_x64(True):
-        number([*map(jax.numpy.asarray, at)])
+        y = number([*map(jax.numpy.asarray, at)])
         if gradient is None:
             slopes = jax.grad(number)([*map(jax.numpy.asarray, at)])
         else:
             slopes = gradient(*inputs) if callable(gradient) else gradient
             slopes = jax.tree_util.tree_leaves(slopes)
     claims = [np.asarray(each, dtype=float) for each in slopes]
+    floats = jax.numpy.issubdtype(y.dtype, jax.numpy.floating)
+    eps = max(float(jax.numpy.finfo(y.dtype).eps), EPS) if floats else EPS
 
     def run(arrays: list[Any]) -> float:
         with jax.enable_x64(True):
@@ -188,7 +192,7 @@ def of_jax(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], st
 
     source = "JAX" if gradient is None else "claimed"
     arrays = dict(zip([names[each] for each in real], at, strict=True))
-    return Claimed(run, arrays, claims, source, notes(shapes))
+    return Claimed(run, arrays, claims, source, notes(shapes), eps)
 
 
 FOREIGN |= {"torch": of_torch, "jax": of_jax, "jaxlib": of_jax}

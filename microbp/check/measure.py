@@ -120,7 +120,7 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
 #: About 1e-100; powers of 2 round nothing.
 STEP = 2.0**-332
 #: For a tiny number steps go by its own size, which may be what the function goes by (log) or not (exp).
-_OWN, _SMALL = (2.0**-40, 2.0**-20), 1e-60
+_OWN, SMALL = (2.0**-40, 2.0**-20), 1e-60
 #: Steps for a derivative that is too small for a narrow one; the widest for what is linear.
 _WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
 #: Other steps, so many times as wide: what both give is no rounding; what one gives less of goes to 0.
@@ -143,7 +143,7 @@ def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
         return math.nan if math.isnan(y.real) else float(y.imag) / h
 
     own = [part * abs(x) for part in _OWN]
-    steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > _SMALL or not x else [])} - {0.0})
+    steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > SMALL or not x else [])} - {0.0})
     (right, off), (left, too) = (_limit(slope, [sign * h for h in steps], abs(x)) for sign in (1.0, -1.0))
     value = 0.5 * (left + right)
     if abs(real[True] - real[False]) > 0.0:
@@ -196,8 +196,10 @@ _FIRST = 0.013
 _WINDOW = 4
 
 
-def differences(f: Callable[[float], float], x: float, *, patient: bool = False) -> Derivative:
-    """The derivative of a function that can only be called.
+def differences(
+    f: Callable[[float], float], x: float, *, patient: bool = False, eps: float = EPS
+) -> Derivative:
+    """The derivative of a function that can only be called; ``eps`` is the last digit of what it gives.
 
     Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
@@ -209,14 +211,14 @@ def differences(f: Callable[[float], float], x: float, *, patient: bool = False)
     # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
     steps = [h for h in steps if (h < 0.13 * size or h > _LAST) and x - h < x < x + h]
     if not patient:
-        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW])
+        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW], eps)
         if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
             return near
-    return _extrapolated(f, x, steps)
+    return _extrapolated(f, x, steps, eps)
 
 
 @np.errstate(all="ignore")
-def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float]) -> Derivative:
+def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float], eps: float) -> Derivative:
     """The best entry of Ridders' tableau over neighbouring steps.
 
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
@@ -225,18 +227,18 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float])
     y, h = tried(f, x), np.array(steps)
     above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
     changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
-    last = _last_digit(np.array([y, *above, *under]), len({*changes[changes > 0.0].tolist()}) > 2)
-    found, best = NOTHING, math.inf
+    found, best = NOTHING, (True, math.inf)
     right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
     slope = central = (above - under) / ((x + h) - (x - h))
     kink = right - left
     # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
     largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
-    rounding = 2.0 / h * (np.maximum(EPS * largest, last) + EPS * abs(x * kink) + TINY)
+    rounding = 2.0 / h * (eps * largest + EPS * abs(x * kink) + TINY)
     # No smaller change of the function is known to be real.
     least = np.min(changes, initial=math.inf, where=changes > 0.0)
     quantum = np.where(np.isinf(least), 0.0, least) / h
-    single = bool(last > 2.0**-30 * np.nanmax(largest, initial=0.0))
+    if _in_steps(changes, least):
+        rounding += 2.0 / SAFETY * quantum
     for k in range(1, min(_WINDOW, len(steps))):
         better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
         kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
@@ -247,24 +249,37 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float])
         allowed = own[:, None] + SAFETY * (rounding + quantum)
         against = (abs(central - slope[:, None]) > allowed) & (index > index[k:, None])
         error[against.any(axis=1)] = math.inf
-        unsure = np.where(np.isfinite(error + kink) & (k > 1), error + 0.5 * abs(kink), math.inf)
-        i = int(np.argmin(unsure))
-        if unsure[i] < best:  # not of two samples alone, which may be equal by chance
-            value, half, best = float(slope[i]), 0.5 * float(kink[i]), float(unsure[i])
+        good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+        for i in np.flatnonzero(good).tolist():
             steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
-            found = Derivative(value, float(error[i]), value - half, value + half, steps[i], steepest, single)
+            value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
+            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps > EPS)
+            # A function that does not move at all at small steps may just absorb them.
+            decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
+            if (rank := (not decisive, off + abs(half))) < best:
+                found, best = one, rank
     return found
 
 
-def _last_digit(numbers: Any, moves: bool) -> float:
-    """The last binary digit in use, as a number: less than that is not known of a function.
+def _in_steps(changes: Any, least: float) -> bool:
+    """Whether a function moves by whole steps of one size only, and where it would be less, not at all.
 
-    One in single precision uses fewer, and one in which large numbers cancel, such as ``(1e12 + x) - 1e12``:
-    where it stands still, it need not be flat. A constant of a few digits may be of single precision.
+    Then it hides digits, as ``(1e12 + x) - 1e12`` does, and is not known to be flat where it stands still.
     """
-    given = numbers[np.isfinite(numbers) & (numbers != 0.0)]
-    fractions, exponents = np.frexp(given)
+    moved = changes[(changes > 0.0) & np.isfinite(changes)] / least
+    whole = abs(moved - np.round(moved)) < ROUNDING * moved
+    return len({*np.round(moved).tolist()}) > 2 and bool(whole.all() and (changes == 0.0).any())
+
+
+def precision(numbers: Any) -> float:
+    """The ``eps`` of the floats that a function gives: a single one fills no more than 24 binary digits.
+
+    No floats have fewer than 8: what fills no more are small whole numbers.
+
+    >>> precision([0.1]) == EPS, precision([np.float32(0.1)]) == 2.0**-23, precision([3.0]) == EPS
+    (True, True, True)
+    """
+    fractions = np.frexp([x for x in numbers if math.isfinite(x) and x])[0]
     whole = (fractions * 2.0**53).astype(np.int64)
-    last = np.min(np.ldexp((whole & -whole).astype(float), exponents - 53), initial=math.inf)
-    largest = np.max(abs(given), initial=0.0)
-    return float(last if moves or last < 2.0**-7 * largest else 2.0**-23 * largest)
+    last = 2.0**-52 * float(np.min(whole & -whole, initial=2**53))
+    return last if 2.0**-30 < last < 2.0**-6 else EPS
