@@ -531,6 +531,9 @@ def test_what_is_folded_is_opened_by_name():
 def test_a_name_that_nothing_has_is_not_opened():
     with pytest.raises(ValueError, match=r"unfold: .* named 'layer\.1'; there are k, x"):
         picture(decay(5), "layer", unfold="layer.1")
+    for nothing in "", [""]:
+        with pytest.raises(ValueError, match=r"unfold: .* named ''; there are k, x"):
+            picture(decay(5), "layer", unfold=nothing)
 
 
 # ------------------------------------------------------------------------------------- what is shared
