@@ -14,7 +14,7 @@ from viz_support import SVG, by_id, crossed, parsed, small, titles, tutorial_1, 
 import microbp
 from microbp import MLP, Graph, Value, trace
 from microbp.cli import main
-from viz import NoEngine, draw, draw_step
+from viz import Animation, Drawing, NoEngine, draw, draw_step
 from viz.colours import DARK
 from viz.picture import Cluster
 
@@ -328,6 +328,16 @@ def test_only_values_and_graphs_are_drawn():
         with pytest.raises(TypeError) as caught:
             draw(given)
         assert str(caught.value) == f"draw() takes a Value or a Graph, {hint}"
+
+
+@pytest.mark.parametrize("given", ["loss", None, Value(2.0)])
+def test_what_is_made_by_hand_is_made_of_a_picture_or_of_the_film_of_a_pass(given):
+    kind = type(given).__name__
+    told = rf"^Drawing\(\) takes a Picture, as draw\(loss\)\.picture is one, not {kind}$"
+    with pytest.raises(TypeError, match=told):
+        Drawing(given)
+    with pytest.raises(TypeError, match=rf"^Animation\(\) takes the film of a pass, .* not {kind}$"):
+        Animation(given)
 
 
 @pytest.mark.parametrize("option", ["digits", "max_nodes"])

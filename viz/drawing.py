@@ -232,6 +232,8 @@ class Drawing(Rendered):
     ) -> None:
         """``laid_out`` is the engine's SVG if there is one; ``levels`` is where the picture was chosen."""
         super().__init__(style, engine, format)
+        if not isinstance(picture, Picture):
+            raise not_drawn("Drawing", "a Picture, as draw(loss).picture is one", picture)
         self.picture = picture
         self._laid_out = laid_out
         self._levels = levels
