@@ -232,6 +232,12 @@ def test_variables_of_the_caller_give_names():
     assert [box.name for box in draw(result, names={"k": mine}).picture.boxes] == ["k", "v1", "v2"]
 
 
+def test_code_that_is_executed_has_variables_of_its_own():
+    space = {"mine": Value(2.0)}
+    exec("other = mine * 3.0\ndrawing = draw(other)", {"draw": draw}, space)
+    assert [box.name for box in space["drawing"].picture.boxes] == ["mine", "other"]
+
+
 def test_a_graph_and_a_picture_are_drawn_as_they_are(square):
     assert draw(Graph(square)).dot == draw(square, names={}).dot
     assert draw(small()).picture == small()

@@ -63,9 +63,10 @@ def draw(
     """A drawing of all that ``root`` was computed from, with the gradients as they are now.
 
     What is drawn: values that have no name bear that of a variable in ``names``, which is by default
-    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, ``unfold``,
-    ``findings``, and ``between``, ``around``, ``hops`` and ``share``, which leave values out, are those of
-    :func:`viz.fold.picture`. A :class:`~viz.picture.Picture` is drawn as it is.
+    every variable that the caller sees, or a function of its module that called it. ``parameters``,
+    ``fold``, ``max_nodes``, ``unfold``, ``findings``, and ``between``, ``around``, ``hops`` and ``share``,
+    which leave values out, are those of :func:`viz.fold.picture`. A
+    :class:`~viz.picture.Picture` is drawn as it is.
 
     ``fold="auto"`` takes the finest level that can be read: fitted to ``target``, a width and a height in
     pixels, its smallest text is 7 pixels high or more. A notebook's cell has its own width.
