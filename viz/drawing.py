@@ -141,14 +141,14 @@ def _sheets(
     def asked(box: Box) -> Box:
         if box.id not in ids or answers:
             return box._replace(blank="answer" if box.id in ids else "")
-        return box._replace(blank="blank", grad=None, tooltip=box.name)
+        return box._replace(blank="blank", grad=None, tooltip=box.name, notes=())
 
     for picture in pictures:
         for each in blank:
             if not picture.box_of[each]:
                 raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
         edges = (  # what an edge pays to a blank would give it away
-            edge._replace(contribution=None) if edge.source in ids and not answers else edge
+            edge._replace(contribution=None, alarm="") if edge.source in ids and not answers else edge
             for edge in picture.edges
         )
         note = "; ".join(filter(None, (picture.note, told)))
