@@ -156,8 +156,8 @@ def test_no_alarm_and_no_finding_gives_a_sheet_away():
     z = Value(0.0, "z")
     loss = z.sqrt() * z
     loss.backward()
-    found = diagnose(loss)
-    sheet, key = (draw(loss, hide=["z", "v1"], answers=each, findings=found, names={}) for each in (False, True))
+    options = {"hide": ["z", "v1"], "findings": diagnose(loss), "names": {}}
+    sheet, key = (draw(loss, answers=answers, **options) for answers in (False, True))
     assert [edge.alarm for edge in key.picture.edges] == ["0 × inf = nan", "", ""]
     assert not any(edge.alarm for edge in sheet.picture.edges)
     assert [box(each, "sqrt(z)").notes for each in (sheet, key)] == [(), ("0 · infinity",)]
