@@ -14,7 +14,7 @@ from viz_support import SVG, by_id, crossed, parsed, small, titles, tutorial_1, 
 import microbp
 from microbp import MLP, Graph, Value, trace
 from microbp.cli import main
-from viz import NoEngine, draw, draw_step
+from viz import Animation, Drawing, NoEngine, draw, draw_step
 from viz.colours import DARK
 from viz.picture import Cluster
 
@@ -232,6 +232,12 @@ def test_variables_of_the_caller_give_names():
     assert [box.name for box in draw(result, names={"k": mine}).picture.boxes] == ["k", "v1", "v2"]
 
 
+def test_code_that_is_executed_has_variables_of_its_own():
+    space = {"mine": Value(2.0)}
+    exec("other = mine * 3.0\ndrawing = draw(other)", {"draw": draw}, space)
+    assert [box.name for box in space["drawing"].picture.boxes] == ["mine", "other"]
+
+
 def test_a_graph_and_a_picture_are_drawn_as_they_are(square):
     assert draw(Graph(square)).dot == draw(square, names={}).dot
     assert draw(small()).picture == small()
@@ -328,6 +334,16 @@ def test_only_values_and_graphs_are_drawn():
         with pytest.raises(TypeError) as caught:
             draw(given)
         assert str(caught.value) == f"draw() takes a Value or a Graph, {hint}"
+
+
+@pytest.mark.parametrize("given", ["loss", None, Value(2.0)])
+def test_what_is_made_by_hand_is_made_of_a_picture_or_of_the_film_of_a_pass(given):
+    kind = type(given).__name__
+    told = rf"^Drawing\(\) takes a Picture, as draw\(loss\)\.picture is one, not {kind}$"
+    with pytest.raises(TypeError, match=told):
+        Drawing(given)
+    with pytest.raises(TypeError, match=rf"^Animation\(\) takes the film of a pass, .* not {kind}$"):
+        Animation(given)
 
 
 @pytest.mark.parametrize("option", ["digits", "max_nodes"])

@@ -204,6 +204,21 @@ def test_a_long_sum_shows_so_many_terms_and_the_rest_in_one_row():
     check(Graph(total), drawn)
 
 
+def test_few_literals_of_a_sum_have_rows_of_their_own_and_many_share_one():
+    def told(total, fold):
+        return [(row.label, row.data) for row in picture(Graph(total), fold).boxes[-1].rows]
+
+    a, b = Value(1.5, "a"), Value(-2.0, "b")
+    assert told(a + 1.0 - b + 2.0, "sigma") == [("a", 1.5), ("1", 1.0), ("−b", 2.0), ("2", 2.0)]
+    assert told(microbp.sum([1.0, a, 2.0, b, 3.0, 4.0]), "none") == [
+        ("1 … (4 terms)", 10.0), ("a", 1.5), ("b", -2.0)
+    ]  # fmt: skip
+    nets = [MLP(2, [2, 1], seed=seed) for seed in range(9)]
+    labels = [label for label, _ in told(microbp.sum([*(net([0.1, 0.2]) for net in nets), 2.0, a]), "neuron")]
+    assert labels[0].endswith(" … (9 terms)")
+    assert labels[1:] == ["2", "a"]
+
+
 def test_rows_of_infinite_terms_do_not_fail():
     total = Value(float("inf"), "x0")
     for i in range(60):
@@ -516,6 +531,9 @@ def test_what_is_folded_is_opened_by_name():
 def test_a_name_that_nothing_has_is_not_opened():
     with pytest.raises(ValueError, match=r"unfold: .* named 'layer\.1'; there are k, x"):
         picture(decay(5), "layer", unfold="layer.1")
+    for nothing in "", [""]:
+        with pytest.raises(ValueError, match=r"unfold: .* named ''; there are k, x"):
+            picture(decay(5), "layer", unfold=nothing)
 
 
 # ------------------------------------------------------------------------------------- what is shared

@@ -8,7 +8,7 @@ import pytest
 from viz_support import contrast, tutorial_4
 
 import microbp
-from microbp import MLP, Graph, Value, trace
+from microbp import MLP, Graph, Value, diagnose, trace
 from viz import animate, draw, draw_step
 from viz.colours import DARK, LIGHT, Scale
 from viz.text import MINUS
@@ -150,6 +150,17 @@ def test_a_sheet_needs_no_backward_and_is_not_given_away_by_the_edges():
     given = box(sheet, "x").grad
     assert [box(sheet, name).tooltip for name in "xw"] == [f"x = 3.0\n∇ {given!r}", "w"]
     assert [edge.contribution for edge in sheet.picture.edges if edge.source == "n1"] == [given]
+
+
+def test_no_alarm_and_no_finding_gives_a_sheet_away():
+    z = Value(0.0, "z")
+    loss = z.sqrt() * z
+    loss.backward()
+    options = {"hide": ["z", "v1"], "findings": diagnose(loss), "names": {}}
+    sheet, key = (draw(loss, answers=answers, **options) for answers in (False, True))
+    assert [edge.alarm for edge in key.picture.edges] == ["0 × inf = nan", "", ""]
+    assert not any(edge.alarm for edge in sheet.picture.edges)
+    assert [box(each, "sqrt(z)").notes for each in (sheet, key)] == [(), ("0 · infinity",)]
 
 
 def test_a_gradient_that_is_left_out_cannot_be_asked_for():

@@ -414,6 +414,16 @@ def test_wheel_zooms_about_the_pointer_drag_pans_and_fit_undoes_both(tab):
     assert in_the_middle(tab) == pytest.approx(whole, abs=1.5)
 
 
+def test_what_is_in_the_middle_stays_there_when_the_window_grows(tab):
+    tab.set_viewport_size({"width": 1010, "height": 500})
+    for _ in range(4):
+        tab.keyboard.press("-")
+    before, room = in_the_middle(tab), tab.evaluate("high")
+    tab.set_viewport_size({"width": 1440, "height": 1200})
+    tab.wait_for_function("before => high > before + 500", arg=room)
+    assert in_the_middle(tab) == pytest.approx(before, abs=1.5)
+
+
 def test_the_current_value_comes_into_sight_however_near_one_looks(tab, pass_):
     for _ in range(6):
         tab.keyboard.press("+")

@@ -24,7 +24,7 @@ from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
-from viz.options import Style
+from viz.options import Style, not_drawn
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
@@ -107,6 +107,8 @@ class Animation(Rendered):
         if not 10 <= dpi <= 600:
             raise ValueError(f"dpi={quoted(dpi)}: from 10 to 600 dots per inch")
         super().__init__(style, engine, format)
+        if not isinstance(film, Film):
+            raise not_drawn("Animation", "the film of a pass, as animate(loss).film is one", film)
         self.film = film
         self._milliseconds = round(100 * seconds_per_step) * 10  # a GIF counts in hundredths of a second
         self._dpi = dpi

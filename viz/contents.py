@@ -20,8 +20,8 @@ from viz.text import number
 
 #: The most rows of a sum; beyond them one row stands for all that are left out.
 ROWS = 40
-#: More folded boxes than these, and all their terms share a row.
-_MIXED = 6
+#: More folded boxes than these, or literals, and all their terms share a row.
+_MIXED, _LITERALS = 6, 3
 #: How many names a tooltip lists.
 _NAMES = 8
 #: How many findings a box shows.
@@ -158,17 +158,18 @@ class Contents:
         return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
 
     def _rows(self, label: int) -> list[list[Term]]:
-        """One row per term; but terms from one folded box share a row, and so do literals.
+        """One row per term; but terms from one folded box share a row, and so do many literals.
 
         Where there would be more than ``ROWS``, the last row stands for all that are left.
         """
         where, args, found = self.partition.label, self.values.rows, [*_terms(self.partition, label)]
         read = [tuple(int(where[args[user][place]]) for user, place, _ in term.edges) for term in found]
-        shared = {boxes for boxes in read if not boxes or any(each in self.partition.made for each in boxes)}
+        folded = {boxes for boxes in read if any(each in self.partition.made for each in boxes)}
+        shared: dict[object, object] = {each: "folded" if len(folded) > _MIXED else each for each in folded}
+        shared |= {(): ()} if read.count(()) > _LITERALS else {}
         rows: dict[object, list[Term]] = {}
         for index, (term, boxes) in enumerate(zip(found, read, strict=True)):
-            key = index if boxes not in shared else () if len(shared) > _MIXED else boxes
-            rows.setdefault(key, []).append(term)
+            rows.setdefault(shared.get(boxes, index), []).append(term)
         each = list(rows.values())
         left = [term for row in each[ROWS - 1 :] for term in row]
         return each if len(each) <= ROWS else [*each[: ROWS - 1], left]

@@ -63,9 +63,10 @@ def draw(
     """A drawing of all that ``root`` was computed from, with the gradients as they are now.
 
     What is drawn: values that have no name bear that of a variable in ``names``, which is by default
-    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, ``unfold``,
-    ``findings``, and ``between``, ``around``, ``hops`` and ``share``, which leave values out, are those of
-    :func:`viz.fold.picture`. A :class:`~viz.picture.Picture` is drawn as it is.
+    every variable that the caller sees, or a function of its module that called it. ``parameters``,
+    ``fold``, ``max_nodes``, ``unfold``, ``findings``, and ``between``, ``around``, ``hops`` and ``share``,
+    which leave values out, are those of :func:`viz.fold.picture`. A
+    :class:`~viz.picture.Picture` is drawn as it is.
 
     ``fold="auto"`` takes the finest level that can be read: fitted to ``target``, a width and a height in
     pixels, its smallest text is 7 pixels high or more. A notebook's cell has its own width.
@@ -140,14 +141,14 @@ def _sheets(
     def asked(box: Box) -> Box:
         if box.id not in ids or answers:
             return box._replace(blank="answer" if box.id in ids else "")
-        return box._replace(blank="blank", grad=None, tooltip=box.name)
+        return box._replace(blank="blank", grad=None, tooltip=box.name, notes=())
 
     for picture in pictures:
         for each in blank:
             if not picture.box_of[each]:
                 raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
         edges = (  # what an edge pays to a blank would give it away
-            edge._replace(contribution=None) if edge.source in ids and not answers else edge
+            edge._replace(contribution=None, alarm="") if edge.source in ids and not answers else edge
             for edge in picture.edges
         )
         note = "; ".join(filter(None, (picture.note, told)))
@@ -232,6 +233,8 @@ class Drawing(Rendered):
     ) -> None:
         """``laid_out`` is the engine's SVG if there is one; ``levels`` is where the picture was chosen."""
         super().__init__(style, engine, format)
+        if not isinstance(picture, Picture):
+            raise not_drawn("Drawing", "a Picture, as draw(loss).picture is one", picture)
         self.picture = picture
         self._laid_out = laid_out
         self._levels = levels

@@ -691,7 +691,7 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
         pattern = re.compile(rf"(.*\.)?{re.escape(wanted)}([.\[].*)?")
         found = {
             node.position
-            for node, group in zip(shown, groups, strict=True)
+            for node, group in zip(shown if wanted else (), groups, strict=False)
             if pattern.fullmatch(group)
             or (node.named and (pattern.fullmatch(node.name) or stem(node) == wanted))
         }

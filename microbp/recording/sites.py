@@ -96,7 +96,7 @@ def user_locals() -> dict[str, Any]:
     for _ in range(_CALLS):
         if inner is None or frame is None:
             break
-        if frame.f_globals is inner.f_globals and frame.f_code.co_name != "<module>":
+        if frame.f_globals is inner.f_globals and frame.f_locals is not frame.f_globals:
             scope = {**scope, **frame.f_locals, **scope}
         frame = frame.f_back
     return scope

@@ -186,7 +186,6 @@ sheet.addEventListener("wheel", (event) => {
 // What is seen at first depends on the room there is, which in a frame may come later, and may change.
 new ResizeObserver(() => {
   [wide, high] = [Math.max(byId("pane").clientWidth, 1), Math.max(byId("pane").clientHeight, 1)];
-  byId("paper").style.setProperty("--room", `${high / 2}px ${wide / 2}px`); // units of a container cost a new style at each step
   if (!data.view) return;
   if (!fitted) { bringIntoSight(current()); return; }
   if (near !== fitting() < 0.3) choose(!near);
