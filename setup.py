@@ -34,8 +34,8 @@ class Build(build_ext):
         for name in VARIANTS if x86 else ["plain"]:
             folder = str(Path(self.build_temp) / name)
             extension.extra_objects += self.compiler.compile(
-                [f"{HERE}/lanes.c"], folder, [("LANES_NAME", name)], depends=extension.depends,
-                extra_postargs=[*ROWS, *VARIANTS[name]],
+                [f"{HERE}/lanes.c"], folder, [("LANES_OF", f"lanes_{name}"), ("LANES_NAME", f'"{name}"')],
+                depends=extension.depends, extra_postargs=[*ROWS, *VARIANTS[name]],
             )  # fmt: skip
         super().build_extension(extension)
 

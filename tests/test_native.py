@@ -15,7 +15,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
-from itertools import chain
+from itertools import chain, pairwise
 from random import Random
 
 import mpmath
@@ -234,6 +234,34 @@ def test_what_is_undefined_is_told_as_the_eager_engine_tells_it(samples: int) ->
             told.append(str(error.value))
     assert len({*told}) == 1
     assert "log" in told[0]
+
+
+@native
+@pytest.mark.parametrize("count", [5, 1000])
+def test_operations_on_parameters_alone_have_the_bits_of_python(count: int) -> None:
+    """They are computed in another order; what adds up in one gradient is not."""
+    random = Random(count)  # noqa: S311
+    p = [Value(random.gauss(0.0, 1.0) * 10.0 ** random.randint(-8, 8)) for _ in range(count)]
+    x = Value(0.5)
+    cost = sum((a * p[0] + (a - b).tanh() * a for a, b in pairwise(p)), x * p[1])
+    cost = cost + p[0] * p[2] - sum(a * a for a in p) / p[3] + (p[2] * 1e-8).exp().log()
+    cost.backward()
+    program = microbp.compile(cost, [x], p, form="native")
+    found = program.value_and_grad([0.5])
+    assert found.cost == cost.data
+    assert found.gradient.tolist() == [each.grad for each in p]
+
+
+@native
+def test_of_what_is_undefined_for_parameters_alone_the_first_is_told() -> None:
+    a, b, x = Value(1.0), Value(2.0), Value(0.5)
+    cost = (a * 2.0).exp().log() + x * a + 1.0 / b + (a * 3.0).exp()
+    told = []
+    for form in ("native", "straight"):
+        with pytest.raises(UndefinedOperation) as error:
+            microbp.compile(cost, [x], [a, b], form=form)([0.5], np.array([800.0, 0.0]))
+        told.append(str(error.value))
+    assert told[0] == told[1]
 
 
 @native

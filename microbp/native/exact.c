@@ -38,15 +38,14 @@ int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
             continue;
         }
         switch (step->op) {
-#define CASE(name, singles, lists, may_fail) \
+#define FORWARD(name, singles, lists, may_fail) \
     case ROW_##name: \
         for (const int64_t len = elements(ROW_##name, width); out < last; out++, arg += lists ? width : singles) { \
             *out = value_##name(v, arg, len, kept, &bad); \
             if (bad) return out - v; \
         } \
         break;
-            ROWS(CASE)
-#undef CASE
+            ROWS(FORWARD)
         default:
             for (; out < last; out++, arg += width) {
                 if (user_value(p, step->op, v, arg, (int)width, out, &bad) < 0) return -2;
@@ -69,15 +68,14 @@ int exact_backward(const Program *p, const double *v, double *g, double *kept, i
             continue;
         }
         switch (step->op) {
-#define CASE(name, singles, lists, may_fail) \
+#define BACKWARD(name, singles, lists, may_fail) \
     case ROW_##name: \
         for (const int64_t len = elements(ROW_##name, width); out > first;) { \
             out--, arg -= lists ? width : singles; \
             slopes_##name(v, g, arg, len, kept, v[out], g[out], &bad, takes); \
         } \
         break;
-            ROWS(CASE)
-#undef CASE
+            ROWS(BACKWARD)
         default:
             while (out > first) {
                 out--, arg -= width;

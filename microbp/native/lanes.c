@@ -1,6 +1,6 @@
 /* Rows of samples: each value is a row with one number for each of up to MOST_LANES samples.
 
-   Built once for each instruction set, under the name LANES_NAME. Sums may be contracted and re-ordered here, the
+   Built once for each instruction set, as LANES_OF, whose name is LANES_NAME. Sums may be contracted and re-ordered here, the
    same way on every run; exponentials are polynomials. What the eager engine might refuse is only noticed. */
 #include "machine.h"
 
@@ -150,10 +150,8 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
         int64_t i = 0;
 #define TILE(height)                                                                                         \
     for (; i + (height) <= m; i += (height)) {                                                               \
-        vec sum[height][VECTORS];                                                                            \
+        vec sum[height][VECTORS] = {{{0.0}}};                                                                \
         const double *at = w + i * down;                                                                     \
-        for (int a = 0; a < (height); a++)                                                                   \
-            for (int b = 0; b < VECTORS; b++) sum[a][b] = (vec){0.0};                                        \
         for (int64_t j = 0; j < k; j++, at += along) {                                                       \
             const vec *x = (const vec *)(from_rows + (int64_t)from[j] * lanes + l);                          \
             _Pragma("GCC unroll 12") for (int a = 0; a < (height); a++)                                      \
@@ -167,7 +165,6 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
         TILE(4)
         TILE(2)
         TILE(1)
-#undef TILE
     }
 }
 
@@ -178,34 +175,39 @@ INLINE double across(vec sum) {
 }
 
 INLINE double summed(const double *row, int lanes) {
-    vec sum[VECTORS];
-    for (int a = 0; a < VECTORS; a++) sum[a] = (vec){0.0};
+    vec sum[VECTORS] = {{0.0}};
     for (int l = 0; l < lanes; l += LANES)
         for (int a = 0; a < VECTORS; a++) sum[a] += ((const vec *)(row + l))[a];
     for (int a = 1; a < VECTORS; a++) sum[0] += sum[a];
     return across(sum[0]);
 }
 
-/* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of 2 by 4. */
+/* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of up to 3 by 4. */
 static void outer(double *w, int64_t down, int64_t along, const double *dy_rows, int64_t m, const int32_t *dy,
                   const double *x_rows, int64_t k, const int32_t *x, int lanes) {
-    for (int64_t j = 0; j < k; j += 4)
-        for (int64_t i = 0; i < m; i += 2) {
-            const double *d[2], *r[4];
-            vec sum[2][4];
-            for (int a = 0; a < 2; a++) d[a] = dy_rows + (int64_t)dy[i + a < m ? i + a : m - 1] * lanes;
-            for (int b = 0; b < 4; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes, sum[0][b] = sum[1][b] = (vec){0.0};
-            for (int l = 0; l < lanes; l += WIDE) {
-                const vec one = *(const vec *)(d[0] + l), other = *(const vec *)(d[1] + l);
-                _Pragma("GCC unroll 4") for (int b = 0; b < 4; b++) {
-                    vec here = *(const vec *)(r[b] + l);
-                    IN_A_REGISTER(here);
-                    sum[0][b] += one * here, sum[1][b] += other * here;
-                }
-            }
-            for (int a = 0; a < 2 && i + a < m; a++)
-                for (int b = 0; b < 4 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]);
-        }
+    for (int64_t j = 0; j < k; j += 4) {
+        const double *r[4];
+        for (int b = 0; b < 4; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes;
+        int64_t i = 0;
+#define OUTER(height)                                                                                         \
+    for (; i + (height) <= m; i += (height)) {                                                               \
+        const double *d[height];                                                                             \
+        vec sum[height][4] = {{{0.0}}};                                                                      \
+        for (int a = 0; a < (height); a++) d[a] = dy_rows + (int64_t)dy[i + a] * lanes;                      \
+        for (int l = 0; l < lanes; l += WIDE)                                                                \
+            _Pragma("GCC unroll 4") for (int b = 0; b < 4; b++) {                                            \
+                vec here = *(const vec *)(r[b] + l);                                                         \
+                IN_A_REGISTER(here);                                                                         \
+                _Pragma("GCC unroll 3") for (int a = 0; a < (height); a++)                                   \
+                    sum[a][b] += *(const vec *)(d[a] + l) * here;                                            \
+            }                                                                                                \
+        for (int a = 0; a < (height); a++)                                                                   \
+            for (int b = 0; b < 4 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]); \
+    }
+        OUTER(3)
+        OUTER(2)
+        OUTER(1)
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
@@ -232,10 +234,9 @@ static int forward(const Program *p, Room *room, int lanes) {
             continue;
         }
         switch (step->op) {
-#define CASE(name, singles, lists, may_fail)                                                                 \
+#define FORWARD(name, singles, lists, may_fail)                                                                 \
     case ROW_##name: value_##name(V, arg, step->len, kept, step->row, lanes); break;
-            ROWS(CASE)
-#undef CASE
+            ROWS(FORWARD)
         }
         if (step->may_fail) {
             const double *row = V + (int64_t)step->row * lanes;
@@ -267,10 +268,9 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         }
         if (!takes) continue;
         switch (step->op) {
-#define CASE(name, singles, lists, may_fail)                                                                 \
+#define BACKWARD(name, singles, lists, may_fail)                                                                 \
     case ROW_##name: slopes_##name(V, G, arg, step->len, room->kept, step->row, lanes, takes); break;
-            ROWS(CASE)
-#undef CASE
+            ROWS(BACKWARD)
         }
     }
     for (int64_t n = 0; n < p->spreads; n++)
@@ -279,8 +279,4 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
 
 static int supported(void) { return SUPPORTED; }
 
-#define TEXT_(name) #name
-#define TEXT(name) TEXT_(name)
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-const Lanes JOIN(lanes_, LANES_NAME) = {TEXT(LANES_NAME), supported, forward, backward};
+const Lanes LANES_OF = {LANES_NAME, supported, forward, backward};

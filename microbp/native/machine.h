@@ -14,13 +14,11 @@
 
 #define ONE_ROW(name, singles, lists, may_fail) ROW_##name,
 enum { ROWS(ONE_ROW) TABLE_ROWS };
-#undef ONE_ROW
 
-/* How wide each row of the table is: single arguments, lists. */
-static const int32_t widths[][2] = {
-#define WIDTHS(name, singles, lists, may_fail) {singles, lists},
+/* How wide each row of the table is: single arguments, lists; and whether it may be undefined. */
+static const int32_t widths[][3] = {
+#define WIDTHS(name, singles, lists, may_fail) {singles, lists, may_fail},
     ROWS(WIDTHS)
-#undef WIDTHS
 };
 
 /* What a slot depends on: on the sample; on a parameter that is trained; on an input; on any of these or a parameter. Of a
@@ -99,9 +97,9 @@ typedef struct Room {
 /* What is computed from, and where results go: costs, gradient and dx, or values. */
 typedef struct {
     const double *x, *theta;
+    const double *const *column;         /* of each input, instead of x; values are in columns then, too */
     const int64_t *order;                /* which samples, or NULL for all in their order */
-    int64_t samples, down, along;        /* from one sample to the next, from one input to the next */
-    int64_t down_out, along_out;         /* the same of values */
+    int64_t samples;
     double *values, *costs, *gradient, *dx;
 } Call;
 
@@ -126,7 +124,6 @@ int64_t exact_sample(const Program *, Room *, int part, int slopes, int wrt_inpu
 /* run.c */
 enum { UNDEFINED = 1, RAISED = 2 };
 Room *new_room(const Program *, int64_t lanes);
-void free_room(Room *);
 int lanes_for(const Program *, int64_t samples);
 int all_finite(const double *x, int64_t count);
 /* module.c: a row that the user has defined; -1 where Python has raised. */

@@ -99,9 +99,8 @@ static int refused(const char *what, int64_t where) {
 /* Parameters and inputs have the first slots; -1 stands for a leaf that is not in the graph. */
 static int place_leaves(Program *p, const int64_t *op, int64_t N, const Column *params, const Column *inputs, const int64_t *trained, int32_t *slot) {
     for (int64_t n = 0; n < p->params + p->inputs; n++) {
-        const int input = n >= p->params;
-        const int64_t leaf = input ? inputs->l[n - p->params] : params->l[n];
-        p->flags[n] = GIVEN | (input ? VARIES | FROM_INPUT : trained[n] ? TRAINED : 0);
+        const int64_t leaf = n < p->params ? params->l[n] : inputs->l[n - p->params];
+        p->flags[n] = GIVEN | (n >= p->params ? VARIES | FROM_INPUT : trained[n] ? TRAINED : 0);
         if (leaf < 0) continue;
         if (leaf >= N || op[leaf] >= 0 || slot[leaf] >= 0) return refused("a leaf that is none", n);
         slot[leaf] = (int32_t)n;
@@ -119,9 +118,25 @@ static void add_step(Program *p, const Step *made) {
         p->step[p->steps++] = *made;
 }
 
+/* When a node is computed, among IN_A_ROW: by its level, then its operation, then its number. */
+enum { IN_A_ROW = 1 << 12 };
+#define LEVEL ((int64_t)IN_A_ROW << 32)
+
+static int by_rank(const void *a, const void *b) {
+    const int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
+    return (one > other) - (one < other);
+}
+
+/* As few levels up as bring it behind another. */
+static void not_before(int64_t *rank, int64_t other) {
+    if (*rank < other) *rank += (other - *rank + LEVEL - 1) / LEVEL * LEVEL;
+}
+
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
-   is given keeps the number that was recorded: a step over it does nothing. slot: of each node, -1 so far. */
-static int build(Machine *self, const Column *columns, int32_t *slot) {
+   is given keeps the number that was recorded: a step over it does nothing. Of some nodes in a row that no sample changes,
+   equal operations come side by side where none needs another; those that pass gradients on to one value keep their order,
+   and so do those that may be undefined. Of each node: its slot, -1 so far; its rank; which one used it last. */
+static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *rank, int64_t *used, uint8_t *flags) {
     enum { OP, FIRST, ARGS, PARAMS, INPUTS, OUTPUTS, TRAINS, CONSTS, DATA };
     Program *p = &self->p;
     const int64_t *op = columns[OP].l, *first = columns[FIRST].l, *args = columns[ARGS].l, *outputs = columns[OUTPUTS].l;
@@ -142,32 +157,53 @@ static int build(Machine *self, const Column *columns, int32_t *slot) {
     if (!p->args || !p->step || !p->constant || !p->flags || !p->output || !self->node_of) return PyErr_NoMemory(), -1;
     memset(slot, 0xff, (size_t)N * sizeof *slot);
     if (place_leaves(p, op, N, columns + PARAMS, columns + INPUTS, columns[TRAINS].l, slot)) return -1;
-    for (int64_t n = 0; n < N; n++) p->computed += op[n] >= 0;
-    int32_t computed = (int32_t)lead, constants = (int32_t)(lead + p->computed);
+    int64_t begin = 0, undefined = -1;
     for (int64_t n = 0; n < N; n++) {
         const int64_t start = first[n], width = first[n + 1] - start;
         if (start < 0 || width < 0 || first[n + 1] > M) return refused("arguments out of order", n);
-        if (op[n] < -1 || op[n] > INT32_MAX || (op[n] >= TABLE_ROWS && p->user == Py_None)) return refused("no such operation", n);
-        Step made = {.op = (int32_t)op[n], .count = 1, .width = (int32_t)width};
-        const int32_t lists = lists_of(made.op), len = elements(made.op, width);
-        if (made.op < 0 ? width : made.op >= TABLE_ROWS ? !width : width != widths[made.op][0] + lists * len || (lists && len < 1))
+        if (op[n] < -1 || op[n] > INT32_MAX - 1 || (op[n] >= TABLE_ROWS && p->user == Py_None)) return refused("no such operation", n);
+        const int32_t lists = lists_of((int32_t)op[n]), len = elements((int32_t)op[n], width);
+        if (op[n] < 0 ? width : op[n] >= TABLE_ROWS ? !width : width != widths[op[n]][0] + lists * len || (lists && len < 1))
             return refused("a wrong number of arguments", n);
+        rank[n] = (op[n] + 1) * IN_A_ROW + n - begin, used[n] = -1;
+        flags[n] = slot[n] < 0 ? 0 : p->flags[slot[n]];
+        for (int64_t a = start; a < start + width; a++) {
+            if (args[a] >= n || args[a] < -K) return refused("an argument that does not precede", n);
+            if (args[a] < 0) continue;
+            flags[n] |= flags[args[a]];
+            if (args[a] >= begin) not_before(rank + n, (rank[args[a]] / LEVEL + 1) * LEVEL);
+            if (used[args[a]] >= begin) not_before(rank + n, rank[used[args[a]]]);
+            used[args[a]] = n;
+        }
+        const int may_fail = op[n] >= 0 && (op[n] >= TABLE_ROWS || widths[op[n]][2]), varies = op[n] >= 0 && flags[n] & VARIES;
+        if (may_fail && undefined >= begin) not_before(rank + n, rank[undefined]);
+        if (may_fail) undefined = n;
+        p->computed += op[n] >= 0;
+        if (len > p->most) p->most = len;
+        if (varies) rank[n] |= (int64_t)1 << 62; /* after all others */
+        if (n < N - 1 && n + 1 - begin < IN_A_ROW && !varies) continue;
+        qsort(rank + begin, (size_t)(n + 1 - begin), sizeof *rank, by_rank);
+        for (int64_t k = begin; k <= n; k++) rank[k] = begin + rank[k] % IN_A_ROW;
+        begin = n + 1;
+    }
+    int32_t computed = (int32_t)lead, constants = (int32_t)(lead + p->computed);
+    for (int64_t k = 0; k < N; k++) {
+        const int64_t n = rank[k], start = first[n], width = first[n + 1] - start;
+        Step made = {.op = (int32_t)op[n], .count = 1, .width = (int32_t)width, .flags = flags[n]};
+        const int32_t lists = lists_of(made.op), len = elements(made.op, width);
         if (slot[n] < 0) slot[n] = made.op < 0 ? constants++ : computed++;
         p->constant[slot[n]] = data[n], self->node_of[slot[n]] = (int32_t)n;
         if (made.op < 0) continue;
         for (int64_t a = 0; a < width; a++) {
             const int64_t arg = args[start + a], number = a < lists * len ? a / len : a - lists * len + lists;
-            if (arg >= n || arg < -K) return refused("an argument that does not precede", n);
             const int32_t from = arg < 0 ? (int32_t)(literals - 1 - arg) : slot[arg];
             p->args[p->arguments + a] = from;
-            made.flags |= p->flags[from];
             for (int wrt = 0; wrt < 2; wrt++)
                 if (p->flags[from] & (TRAINED | (wrt ? FROM_INPUT : 0))) made.takes[wrt] |= made.op < TABLE_ROWS ? 1 << number : 1;
         }
         p->flags[slot[n]] = made.flags;
         if (made.flags) p->arguments += width;
         else made = (Step){.flags = STAYS, .count = 1};
-        if (len > p->most) p->most = len;
         add_step(p, &made);
     }
     for (int64_t n = 0; n < K; n++) p->constant[literals + n] = columns[CONSTS].d[n];
@@ -184,7 +220,7 @@ static void machine_dealloc(Machine *self) {
     free(p->args), free(p->step), free(p->constant), free(p->flags), free(p->output), free(self->node_of);
     for (Affine *at = p->affine; at < p->affine + p->affines; at++) free(at->x.at), free(at->y.at), free(at->w.at), free(at->bias.at);
     free(p->affine), free(p->lane_step), free(p->lane_arg), free(p->row), free(p->spread);
-    for (Room *room = self->room, *next; room; room = next) next = room->next, free_room(room);
+    for (Room *room = self->room, *next; room; room = next) next = room->next, free(room);
     Py_XDECREF((PyObject *)p->user);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
@@ -203,16 +239,18 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     Column columns[9];
     if (opened(given, "llllllldd", columns)) return NULL;
     Machine *self = (Machine *)type->tp_alloc(type, 0);
-    int32_t *slot = malloc((size_t)(columns[0].n + 1) * sizeof *slot);
+    const size_t N = (size_t)columns[0].n;
+    int32_t *slot = malloc((N + 1) * sizeof *slot);
+    int64_t *rank = malloc((N + 1) * (2 * sizeof *rank + 1)), *used = rank + N; /* and a byte for each */
     if (self) {
         self->p.user = Py_NewRef(given[9]);
-        int failed = slot ? build(self, columns, slot) : -1;
+        int failed = slot && rank ? build(self, columns, slot, rank, used, (uint8_t *)(used + N)) : -1;
         if (!failed) failed = plan_lanes(&self->p);
         self->lanes = failed ? NULL : lanes;
         if (failed == -1 && !PyErr_Occurred()) PyErr_NoMemory();
         if (failed == -1) Py_CLEAR(self);
     }
-    free(slot);
+    free(slot), free(rank);
     return closed(columns, 9, (PyObject *)self);
 }
 
@@ -223,7 +261,7 @@ static Room *take_room(Machine *self, int64_t samples) {
     Room *room = self->room;
     if (room) self->room = room->next;
     if (room && room->lanes >= lanes) return room;
-    free_room(room);
+    free(room);
     room = new_room(&self->p, lanes);
     if (!room) PyErr_NoMemory();
     return room;
@@ -267,8 +305,8 @@ static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t c
     if (theta->n != p->params || x->n != samples * p->inputs || (out->d && out->n != samples * p->outputs) || (!out->d && !costs->d) ||
         !costs->d != !gradient->d || (gradient->d && gradient->n != p->params) || (dx->d && (!costs->d || dx->n != x->n)))
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the program"), closed(at, 6, NULL);
-    const Call call = {.x = x->d, .theta = theta->d, .samples = samples, .down = p->inputs, .along = 1, .down_out = p->outputs,
-                       .along_out = 1, .values = out->d, .costs = costs->d, .gradient = gradient->d, .dx = dx->d};
+    const Call call = {.x = x->d, .theta = theta->d, .samples = samples, .values = out->d, .costs = costs->d,
+                       .gradient = gradient->d, .dx = dx->d};
     return closed(at, 6, computed(self, &call, threads));
 }
 

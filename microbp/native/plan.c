@@ -152,13 +152,8 @@ static void add_single(Planner *at, int32_t slot) {
     Program *p = at->p;
     const Node *node = at->node + slot;
     const Step *step = node->step;
-    static const uint8_t may_fail[] = {
-#define MAY_FAIL(name, singles, lists, may) may,
-        ROWS(MAY_FAIL)
-#undef MAY_FAIL
-    };
     LaneStep made = {.op = step->op, .row = p->row[slot], .len = elements(step->op, step->width), .first = p->lane_args,
-                     .may_fail = may_fail[step->op], .takes = {step->takes[0], step->takes[1]}};
+                     .may_fail = widths[step->op][2], .takes = {step->takes[0], step->takes[1]}};
     int32_t *arg = p->lane_arg + p->lane_args;
     for (int n = 0; n < step->width; n++) arg[n] = row_of(at, node->arg[n]);
     p->lane_args += step->width;

@@ -9,24 +9,16 @@
 
 enum { CHUNKS = 16 };
 
-void free_room(Room *room) {
-    if (room) free(room->v);
-    free(room);
-}
-
 Room *new_room(const Program *p, int64_t lanes) {
-    /* v, g, V, G, kept, w and its gradients stand one after the other, each at the start of a cache line. */
+    /* v, g, V, G, kept, w and its gradients stand one after the other behind it, each at the start of a cache line. */
     const int64_t most = (p->most + 1) * (lanes ? lanes : 1), rows = p->rows * lanes;
     const int64_t size[] = {p->slots, p->slots, rows, rows, most, 2 * p->gathered};
-    int64_t whole = 0, start[6];
+    int64_t whole = (sizeof(Room) + 63) / 64 * 8, start[6];
     for (int n = 0; n < 6; n++) start[n] = whole, whole += (size[n] + 7) / 8 * 8;
-    Room *room = calloc(1, sizeof *room);
-    double *at = aligned_alloc(64, (size_t)whole * 8 + 64);
-    if (!room || !at) {
-        free(room), free(at);
-        return NULL;
-    }
-    *room = (Room){at, at + start[1], at + start[2], at + start[3], at + start[4], at + start[5], lanes, NULL};
+    Room *room = aligned_alloc(64, (size_t)whole * 8);
+    double *at = (double *)room;
+    if (!room) return NULL;
+    *room = (Room){at + start[0], at + start[1], at + start[2], at + start[3], at + start[4], at + start[5], lanes, NULL};
     memcpy(room->v, p->constant, (size_t)p->slots * 8); /* what stays as it is */
     memset(room->w, 0, (size_t)p->gathered * 16);
     return room;
@@ -47,24 +39,24 @@ int all_finite(const double *x, int64_t count) {
     return odd == 0.0;
 }
 
-/* Where the inputs of a sample stand, and its outputs. */
-static const double *given(const Call *call, int64_t sample) {
-    return call->x + (call->order ? call->order[sample] : sample) * call->down;
+/* Where the inputs of a sample stand, if not in columns. */
+static const double *given(const Program *p, const Call *call, int64_t sample) {
+    return call->x + (call->order ? call->order[sample] : sample) * p->inputs;
 }
 
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
     double *v = room->v, *g = room->g;
-    memcpy(v, call->theta, (size_t)p->params * 8);
+    if (v != call->theta) memcpy(v, call->theta, (size_t)p->params * 8);
     if (call->gradient) memset(call->gradient, 0, (size_t)p->params * 8);
     for (int64_t sample = 0; sample < call->samples; sample++) {
-        for (int64_t i = 0; i < p->inputs; i++) v[p->params + i] = given(call, sample)[i * call->along];
+        for (int64_t i = 0; i < p->inputs; i++) v[p->params + i] = call->column ? call->column[i][sample] : given(p, call, sample)[i];
         const int64_t slot = exact_sample(p, room, sample ? VARYING_PART : WHOLE, call->gradient != NULL, call->dx != NULL);
         if (slot != -1) {
             fault[0] = sample, fault[1] = slot;
             return slot == -2 ? RAISED : UNDEFINED;
         }
         for (int64_t n = 0; n < p->outputs && call->values; n++)
-            call->values[sample * call->down_out + n * call->along_out] = v[p->output[n]];
+            call->values[call->column ? n * call->samples + sample : sample * p->outputs + n] = v[p->output[n]];
         if (!call->gradient) continue;
         call->costs[sample] = p->outputs > 1 ? 0.0 : v[p->output[0]];
         for (int64_t n = 0; n < p->outputs && p->outputs > 1; n++) call->costs[sample] += v[p->output[n]];
@@ -78,24 +70,22 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
 /* One block; 1 where something may be undefined or is not finite. */
 static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
     double *V = room->V, *G = room->G;
-    const int in_rows = call->down == 1 && !call->order; /* as they are wanted here */
-    for (int64_t i = 0; i < p->inputs && in_rows; i++) {
-        const double *x = given(call, first) + i * call->along;
+    for (int64_t i = 0; i < p->inputs && call->column; i++) { /* as they are wanted here */
+        const double *x = call->column[i] + first;
         memcpy(V + i * lanes, x, (size_t)here * 8);
         for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
     }
-    for (int l = 0; l < lanes && !in_rows; l += LANES) { /* what is beyond the samples repeats the last */
+    for (int l = 0; l < lanes && !call->column; l += LANES) { /* what is beyond the samples repeats the last */
         const double *x[LANES];
-        for (int n = 0; n < LANES; n++) x[n] = given(call, first + (l + n < here ? l + n : here - 1));
+        for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
-            for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i * call->along];
+            for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i];
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
-        double *to = call->values + first * call->down_out + n * call->along_out;
-        if (call->down_out == 1) memcpy(to, row, (size_t)here * 8);
-        else for (int l = 0; l < here; l++) to[l * call->down_out] = row[l];
+        if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
+        else for (int l = 0; l < here; l++) call->values[(first + l) * p->outputs + n] = row[l];
     }
     if (!call->gradient) return 0;
     const int64_t unread = call->dx ? 0 : p->inputs * lanes; /* the gradients of inputs */
@@ -165,11 +155,11 @@ static void *work(void *given_) {
 
 /* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
 static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
-    memcpy(room->v, call->theta, (size_t)p->params * 8);
+    if (room->v != call->theta) memcpy(room->v, call->theta, (size_t)p->params * 8);
     if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
     const int64_t blocks = (call->samples + lanes - 1) / lanes;
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
-               .chunks = blocks < CHUNKS ? blocks : CHUNKS,
+               .chunks = threads < 2 && !call->gradient ? 1 : blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
     /* the gradients of one part are all */
     if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
@@ -179,13 +169,13 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
         Worker *each = worker + more + 1;
         *each = (Worker){.job = &job, .room = new_room(p, lanes)};
         if (!each->room || pthread_create(&each->thread, NULL, work, each)) {
-            free_room(each->room);
+            free(each->room);
             break; /* the threads there are do the work */
         }
         more++;
     }
     work(worker);
-    for (; more; more--) pthread_join(worker[more].thread, NULL), free_room(worker[more].room);
+    for (; more; more--) pthread_join(worker[more].thread, NULL), free(worker[more].room);
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
@@ -210,48 +200,45 @@ static int64_t milliseconds(void) {
 
 int64_t train(const Program *p, const Lanes *to, Room *room, const Program *update, const Lanes *update_to, Room *update_room,
               const Course *at, long threads) {
-    const int64_t P = p->params, columns = update->inputs, most = at->longest;
-    const int64_t until = milliseconds() + at->milliseconds;
-    const int penalised = update->outputs > at->memories + 1;
-    double *in = malloc((size_t)(columns * P + update->outputs * P + most + update->params + 1) * 8);
-    if (!in) return -1;
-    double *gradient = in + P, *out = in + columns * P, *costs = out + update->outputs * P, *same = costs + most;
-    int64_t step = 0, first = 0, fault[2], frozen = 0;
-    for (int64_t i = 0; i < P; i++) frozen |= !(p->flags[i] & TRAINED);
+    const int64_t P = p->params, M = at->memories, until = milliseconds() + at->milliseconds;
+    const int penalised = update->outputs > M + 1;
+    const double **column = malloc((size_t)(M + 2) * sizeof *column);
+    double *gradient = malloc((size_t)((1 + update->outputs) * P + at->longest + update->params) * 8);
+    if (!column || !gradient) return free(column), free(gradient), -1;
+    double *theta = room->v, *out = gradient + P, *costs = out + update->outputs * P, *same = costs + at->longest;
+    int64_t step = 0, first = 0, fault[2], frozen = 0, apart = 2;
+    /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
+    column[0] = theta, column[1] = gradient;
+    for (int64_t m = 0; m < M; m++)
+        if (!at->alike[m]) column[apart++] = at->memory + m * P;
+    for (int64_t i = 0; i < P; i++) theta[i] = at->theta[i], frozen |= !(p->flags[i] & TRAINED);
     for (; step < at->steps; first += at->sizes[step++]) {
         const int64_t n = at->sizes[step];
         const double shares = at->mean ? (double)n : 1.0;
-        Call call = {.x = at->x, .order = at->order + first, .down = p->inputs, .along = 1, .samples = n,
-                     .theta = at->theta, .costs = costs, .gradient = gradient};
+        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient};
         if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
         if (shares != 1.0) for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
-        /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
-        memcpy(in, at->theta, (size_t)P * 8);
+        int64_t alike = 1;
         same[0] = at->rates[step];
-        int64_t apart = 2, alike = 1;
-        for (int64_t m = 0; m < at->memories; m++) {
-            const double *column = at->memory + m * P;
-            if (at->alike[m]) same[alike++] = column[0];
-            else memcpy(in + apart++ * P, column, (size_t)P * 8);
-        }
-        Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
+        for (int64_t m = 0; m < M; m++)
+            if (at->alike[m]) same[alike++] = at->memory[m * P];
+        Call next = {.column = column, .samples = P, .theta = same, .values = out};
         if (run(update, update_to, update_room, &next, 1, fault)) break;
-        for (int64_t i = 0; i < P && penalised; i++) penalty += out[(at->memories + 2) * P + i];
+        for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
         if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
         at->costs[step] = cost;
-        if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
-        memcpy(at->gradient, penalised ? out + (at->memories + 1) * P : gradient, (size_t)P * 8);
-        for (int64_t i = 0; i < P && frozen; i++) {
-            if (p->flags[i] & TRAINED) continue;
-            out[i] = at->theta[i];
-            for (int64_t m = 0; m < at->memories; m++) out[(m + 1) * P + i] = at->memory[m * P + i];
+        if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
+        memcpy(at->gradient, penalised ? out + (M + 1) * P : gradient, (size_t)P * 8);
+        for (int64_t m = 0; m <= M; m++) {
+            double *into = m ? at->memory + (m - 1) * P : theta;
+            if (!frozen) memcpy(into, out + m * P, (size_t)P * 8);
+            for (int64_t i = 0; i < P && frozen; i++)
+                if (p->flags[i] & TRAINED) into[i] = out[m * P + i];
         }
-        memcpy(at->theta, out, (size_t)P * 8);
-        if (at->memories) memcpy(at->memory, out + P, (size_t)(at->memories * P) * 8);
     }
-    free(in);
-    return step;
+    memcpy(at->theta, theta, (size_t)P * 8);
+    return free(column), free(gradient), step;
 }
