@@ -47,7 +47,7 @@ from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
-from microbp.recording.record import no_grad, record_sites
+from microbp.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
 from microbp.value import Value
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from microbp.check.auditing import rounding_error
 from microbp.check.measure import STEP
+from microbp.compiled import compiled, compiled_complex
 from microbp.errors import RuleError
 from microbp.functions import Operation
-from microbp.recording.compiled import compiled, compiled_complex
 from microbp.rules import RULES, Interval, Rule
 from microbp.text.spelling import did_you_mean
 from microbp.text.tables import Table

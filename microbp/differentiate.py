@@ -12,11 +12,11 @@ import numpy as np
 
 from microbp.array import Array
 from microbp.backward import backward_order, upstream_gradients
+from microbp.compiled import condition, local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
+from microbp.record import record
 from microbp.recording.comparisons import taken
-from microbp.recording.compiled import condition, local_derivative
-from microbp.recording.record import record
 from microbp.rules import RULES, Corner, Rule, row
 from microbp.value import Value, describe
 

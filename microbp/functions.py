@@ -16,7 +16,7 @@ from microbp.array import Array, elementwise
 from microbp.array.loops import settled
 from microbp.calls import told
 from microbp.expr import largest
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import RULES, Rule
 from microbp.value import Value
 

@@ -19,10 +19,10 @@ from microbp.backward import backward_order, gradient_of, refuse_others
 from microbp.labels import Path, Variables, names_of
 from microbp.lazy import cached_property
 from microbp.native import extension
+from microbp.node import Node as Fields
 from microbp.notation import formula
 from microbp.recording.collector import collector_at_rest
 from microbp.recording.groups import GroupPath, callers, group_paths
-from microbp.recording.node import Node as Fields
 from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows

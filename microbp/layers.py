@@ -24,7 +24,7 @@ from microbp.differentiate import grad
 from microbp.errors import NoGradientError
 from microbp.losses import softmax_cross_entropy
 from microbp.nn import Module, _generator, _width
-from microbp.recording.record import no_grad, record
+from microbp.record import no_grad, record
 from microbp.rules import RULES, Rule
 from microbp.value import Value, as_number
 

@@ -21,8 +21,8 @@ from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of
 from microbp.native import extension
+from microbp.record import record
 from microbp.recording.groups import grouping
-from microbp.recording.record import record
 from microbp.recording.updates import warn_of_lost, warn_of_replaced
 from microbp.rules import RULES, Rule
 from microbp.text.safe import quoted, shown

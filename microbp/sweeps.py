@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microbp.compiled import compiled, compiled_complex, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.recording.compiled import compiled, compiled_complex, compiled_ieee
 from microbp.rules import Rule
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 Recording: an operator writes its row's value and local derivatives straight into a new node, so that
 local derivatives are fixed when the operation happens. What it is made of stands in
-:mod:`microbp.recording.node`; here is what a person sees of it.
+:mod:`microbp.node`; here is what a person sees of it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
+from microbp.compiled import WITH_SITE
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
+from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
+from microbp.node import FIELDS, Node
 from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
-from microbp.recording.compiled import WITH_SITE
 from microbp.recording.groups import Group
-from microbp.recording.lecture import Lecture, leaf_name
-from microbp.recording.node import FIELDS, Node
 from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
 from microbp.text.safe import shown

@@ -6,9 +6,9 @@ import ast
 import math
 import re
 
+from microbp.compiled import compiled
 from microbp.expr import IEEE, Expression, Reading
 from microbp.notation import plain_number
-from microbp.recording.compiled import compiled
 from microbp.rules import RULES, Rule
 
 __all__ = ["disagreement", "read"]

@@ -18,7 +18,7 @@ import numpy as np
 
 import microbp
 from microbp import Value, cross_entropy, dot, logsumexp
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import RULES, TABLE, Rule
 
 __all__ = ["KINDS", "Drawn", "apart", "difference", "drawn", "eagerly"]

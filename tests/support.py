@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 import microbp
-from microbp import Module, Value
+from microbp import Module, Value, compiled
 from microbp.demo import TUTORIALS
 from microbp.demo.report import Report
 from microbp.native import extension
-from microbp.recording import compiled
 from microbp.rules import RULES
 
 __all__ = [
@@ -102,7 +101,7 @@ def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:
 
     wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
     monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
-    monkeypatch.setattr("microbp.recording.record.extension", None)
+    monkeypatch.setattr("microbp.record.extension", None)
     monkeypatch.setattr("microbp.nn.extension", None)
 
 

@@ -28,7 +28,7 @@ import microbp
 from microbp import Graph, NoGradientError, UndefinedOperation, Value, grad, no_grad
 from microbp import backward as engine
 from microbp.backward import backward_order, upstream_gradients
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import TABLE
 
 

@@ -31,7 +31,7 @@ from microbp.errors import NoGradientError, UndefinedOperation
 from microbp.functions import clip, log, maximum, relu, select, softmax, sqrt
 from microbp.functions import max as largest
 from microbp.graph import Graph
-from microbp.recording.record import no_grad, record, record_sites
+from microbp.record import no_grad, record, record_sites
 from microbp.rules import RULES, Rule, add, row
 from microbp.value import Value
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from microbp.compiled import SCOPE, Compiled, compiled, generate
 from microbp.errors import UndefinedOperation
 from microbp.expr import COMPLEX, FUNCTIONS, Expression
-from microbp.recording.compiled import SCOPE, Compiled, compiled, generate
 from microbp.rules import RULES, TABLE, Rule, row
 from microbp.value import Value
 

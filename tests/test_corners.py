@@ -17,7 +17,7 @@ from strategies import REFERENCE
 
 import microbp
 from microbp import UndefinedOperation, Value, check_gradients, define, grad
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import RULES, TABLE, Rule
 
 inf, nan = math.inf, math.nan

@@ -41,7 +41,7 @@ from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.words import CAUSES, SENTENCES
 from microbp.functions import maximum
 from microbp.optim import SGD
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import RULES
 
 pytestmark = pytest.mark.usefixtures("sites")

@@ -23,7 +23,7 @@ from microbp.debug import formulas
 from microbp.debug.explain import Explanation, explain, explanation
 from microbp.demo import t4
 from microbp.notation import plain_number
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import TABLE
 
 

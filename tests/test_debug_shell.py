@@ -361,8 +361,8 @@ def test_check_compares_the_local_derivatives() -> None:
 def test_check_finds_a_wrong_derivative(monkeypatch) -> None:
     planted(monkeypatch, "tanh", 2.0)
     loss = dot([Value(0.5, name="x")], [Value(2.0, name="w")])
-    from microbp.recording.compiled import compiled
-    from microbp.recording.record import record
+    from microbp.compiled import compiled
+    from microbp.record import record
 
     assert compiled(RULES["tanh"]).derivatives[0](0.0, 0.0) == 2.0
     wrong = record(RULES["tanh"], (loss,))

@@ -13,7 +13,7 @@ from tutorial import written_out
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
 from microbp.debug.trace import NotATrace, Trace, trace
-from microbp.recording.record import record
+from microbp.record import record
 
 NAN, INF = math.nan, math.inf
 

@@ -12,9 +12,9 @@ import pytest
 from support import planted, reproduced
 
 import microbp
+from microbp import compiled
 from microbp.demo import TUTORIALS, t1, t4
 from microbp.demo.report import Comparison, Report, agrees
-from microbp.recording import compiled
 from microbp.rules import RULES
 from microbp.text.tables import write
 
@@ -222,7 +222,7 @@ def test_a_wrong_value_in_the_engine_is_seen(monkeypatch):
     right = compiled.compiled(rule)
     wrong = compiled.Compiled(lambda a: right.value(a) + 1e-7, right.derivatives)
     monkeypatch.setitem(compiled._compiled, rule, wrong)
-    monkeypatch.setattr("microbp.recording.record.extension", None)
+    monkeypatch.setattr("microbp.record.extension", None)
     monkeypatch.setattr("microbp.nn.extension", None)
     monkeypatch.setattr(t4, "UPDATES", 1)
     report = t4.TUTORIAL.reproduce()

@@ -15,7 +15,7 @@ from strategies import REFERENCE, Program, programs
 import microbp
 from microbp import Array, Graph, NoGradientError, Value, array, data_of, grad, no_grad
 from microbp.backward import backward_order
-from microbp.recording.record import record
+from microbp.record import record
 
 
 def derivatives(y: Value, x: Value, count: int) -> list[float]:

@@ -21,7 +21,7 @@ import microbp
 from microbp import Graph, Node, Value, record_sites
 from microbp.backward import backward_order
 from microbp.labels import variable_names
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.rules import RULES, row
 
 

@@ -13,10 +13,10 @@ import pytest
 from support import in_threads
 
 import microbp
-from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record_sites
+from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record, record_sites
+from microbp.compiled import SCOPE
 from microbp.native import extension
-from microbp.recording import groups, record
-from microbp.recording.compiled import SCOPE
+from microbp.recording import groups
 
 
 def paths(root, **names):

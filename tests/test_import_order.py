@@ -38,7 +38,7 @@ files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX
-recording.compiled  a row as Python functions
+compiled  a row as Python functions
 recording.sites  where in the user's code something happened
 calls       a call that fails by accident is told by its argument
 sweeps      the columns of a graph, and the walks over them
@@ -49,10 +49,10 @@ recording.comparisons  what comparisons of Values remember
 recording.updates  the steps of parameters, outside the graph and in it
 recording.collector  Python's own garbage collector, while a graph grows
 backward    the backward pass
-recording.node  what a Value is made of, in Python or in C
-recording.lecture  the names that a Value shares with micrograd and its lecture
+node  what a Value is made of, in Python or in C
+lecture  the names that a Value shares with micrograd and its lecture
 value       Value
-recording.record  recording, and what is not recorded
+record  recording, and what is not recorded
 array.elementwise  NumPy's functions of single elements
 array.loops  element by element, along axes, products of matrices
 array       NumPy arrays of Values

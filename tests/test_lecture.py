@@ -242,7 +242,7 @@ def test_a_step_by_hand_agrees_for_every_operation() -> None:
     for name, rule in RULES.items():
         if not rule.over and rule.smooth:
             operands = [Value((low + high) / 2.0 + 0.1) for low, high in rule.smooth[0]]
-            y = microbp.recording.record.record(rule, operands)
+            y = microbp.record.record(rule, operands)
             y.backward()
             expected = [each.grad for each in operands]
             for each in operands:

@@ -20,8 +20,8 @@ import pytest
 import microbp
 import viz
 from microbp import MLP, Graph, Value, fit, record_sites
+from microbp.compiled import SCOPE
 from microbp.optim import SGD
-from microbp.recording.compiled import SCOPE
 from microbp.recording.groups import current_group
 
 LIBRARY = tuple(str(Path(each.__file__).parent) for each in (microbp, viz))

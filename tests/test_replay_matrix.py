@@ -19,7 +19,7 @@ import microbp
 from microbp import MLP, Program, Value, array, cross_entropy, dot, logsumexp, softmax
 from microbp.expr import FUNCTIONS
 from microbp.losses import l2_penalty
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.replay import forms, matrix
 from microbp.replay.axes import Piece
 from microbp.replay.code import name as variable

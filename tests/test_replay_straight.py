@@ -20,7 +20,7 @@ from support import bits
 
 import microbp
 from microbp import MLP, UndefinedOperation, Value
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.replay import compile as compile_
 from microbp.replay import straight as straight_module
 from microbp.replay.function_graph import capture

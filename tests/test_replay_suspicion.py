@@ -9,7 +9,7 @@ import pytest
 
 import microbp
 from microbp import UndefinedOperation, Value
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.replay import forms, matrix
 from microbp.replay import program as programs
 from microbp.rules import TABLE, row

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import mpmath  # type: ignore[import-untyped]
 import pytest
 
+from microbp.compiled import compiled
 from microbp.complexstep import check_rule
 from microbp.errors import RuleError
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression, Reading, parse
-from microbp.recording.compiled import compiled
 from microbp.rules import RULES, TABLE, Rule, add, row
 
 inf, nan = math.inf, math.nan

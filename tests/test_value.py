@@ -30,8 +30,8 @@ from support import METHODS, OPERATORS, bits, blocks
 import microbp
 from microbp import BranchError, Graph, NoGradientError, UndefinedOperation, Value, record_sites
 from microbp.backward import backward_order
+from microbp.record import record
 from microbp.recording.comparisons import comparisons_of
-from microbp.recording.record import record
 from microbp.rules import RULES
 
 NAN, INF = math.nan, math.inf

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import programs
 
 from microbp import Graph, Value
-from microbp.recording.record import record
+from microbp.record import record
 from viz.focus import View, focus
 from viz.fold import picture
 from viz.kinds import kinds

@@ -13,7 +13,7 @@ from strategies import polynomials, programs
 
 import microbp
 from microbp import MLP, Graph, Module, Value
-from microbp.recording.record import record
+from microbp.record import record
 from viz.contents import ROWS
 from viz.fold import FOLDS, picture
 from viz.folding import LEVELS, Partition, Values, folded

@@ -11,7 +11,7 @@ from strategies import programs
 from viz_support import tutorial_4
 
 from microbp import MLP, Graph, Value
-from microbp.recording.record import record
+from microbp.record import record
 from viz import TooManyValues, dot, draw, draw_step, page
 from viz.dot import PATIENCE
 from viz.engines import ENGINES

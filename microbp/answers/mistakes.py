@@ -20,8 +20,8 @@ import numpy as np
 from microbp.answers.claims import Claim
 from microbp.answers.structure import Factor, Structure
 from microbp.answers.words import Told, shape_of
+from microbp.compiled import compiled
 from microbp.expr import Expression, parse
-from microbp.recording.compiled import compiled
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Floats
 

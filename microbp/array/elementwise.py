@@ -19,8 +19,8 @@ import numpy as np
 
 from microbp.calls import told
 from microbp.errors import UndefinedOperation
+from microbp.record import record
 from microbp.recording.comparisons import compare
-from microbp.recording.record import record
 from microbp.recording.sites import user_site
 from microbp.rules import RULES
 from microbp.value import Value, as_number

@@ -15,8 +15,8 @@ import numpy as np
 from numpy import ma  # now, and not when np.unique first asks for it: a fork in the meantime would hang
 
 from microbp.array.elementwise import COMPOSED, PLAIN, function_of, refusal
+from microbp.record import record, recording
 from microbp.recording.comparisons import compare
-from microbp.recording.record import record, recording
 from microbp.recording.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.rules import RULES
 from microbp.value import Value

@@ -22,10 +22,10 @@ from microbp.bounds import bounded
 from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge, same, tried
 from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.check.words import named, operand_words
+from microbp.compiled import compiled, compiled_complex, local_derivative
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
-from microbp.recording.compiled import compiled, compiled_complex, local_derivative
 from microbp.recording.sites import user_scope
 from microbp.rules import Rule
 from microbp.sweeps import backward

@@ -18,7 +18,7 @@ from typing import Any
 from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
 from microbp.debug.trace import as_recorded
-from microbp.recording.record import with_sites
+from microbp.record import with_sites
 from microbp.recording.sites import user_locals, user_scope, user_site
 from microbp.text.spelling import did_you_mean
 

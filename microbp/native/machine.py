@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.compiled import compiled, local_derivative
 from microbp.native.rows import digest
-from microbp.recording.compiled import compiled, local_derivative
 from microbp.rules import TABLE, Rule
 from microbp.sweeps import Columns, Floats
 

@@ -1,1 +1,1 @@
-"""How a Value is recorded: its node, the rows as functions, what is remembered of where and with whom."""
+"""What a Value remembers of how it was recorded: the line, the group, comparisons, updates."""

@@ -16,8 +16,8 @@ from itertools import count
 from typing import Any
 from weakref import ref
 
+from microbp.compiled import SCOPE
 from microbp.native import extension
-from microbp.recording.compiled import SCOPE
 
 __all__ = [
     "Around", "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",

@@ -21,9 +21,9 @@ from microbp.array import array
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
 from microbp.outside import MOST, PLAIN, held_by, of_library, words_of
+from microbp.record import with_sites
 from microbp.recording.collector import collector_at_rest
 from microbp.recording.comparisons import Compared, tracing, watched, watching
-from microbp.recording.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import capture_values

@@ -11,7 +11,7 @@ import numpy as np
 from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Graph
 from microbp.native import slopes
-from microbp.recording.record import record
+from microbp.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.sweeps import Floats, backward, dependents, forward, rows
 from microbp.text.safe import shown

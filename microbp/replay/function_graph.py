@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.native import slopes
-from microbp.recording.compiled import compiled
 from microbp.rules import Rule
 from microbp.sweeps import Floats, Integers, elementwise, spread
 from microbp.value import Value, as_number, constant, describe

@@ -10,7 +10,7 @@ import numpy as np
 
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph
-from microbp.recording.record import with_sites
+from microbp.record import with_sites
 from microbp.replay.faults import of_slopes, of_values
 from microbp.sweeps import backward
 from microbp.text.notebook import Shown, plot

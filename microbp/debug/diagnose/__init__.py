@@ -33,7 +33,7 @@ from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
 from microbp.graph import Graph, Node
-from microbp.recording.record import with_sites
+from microbp.record import with_sites
 from microbp.recording.sites import user_scope, user_site
 from microbp.text.safe import quoted
 from microbp.training import History, NotFinite

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from microbp.backward import FROZEN, add_gradients
+from microbp.compiled import operator, unary
 from microbp.native import extension
-from microbp.recording.compiled import operator, unary
 
 __all__ = ["FIELDS", "Node"]
 

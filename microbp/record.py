@@ -1,6 +1,6 @@
 """Recording: an operation's value and local derivatives go into a new Value; also what is not recorded.
 
-The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.recording.compiled`
+The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.compiled`
 generates from the same rows; what these short cuts leave out comes here.
 """
 
@@ -16,12 +16,12 @@ from typing import Any
 from weakref import ref
 
 from microbp.backward import gradient_of, passed_again, refuse_others
+from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.native import extension
+from microbp.node import Node
 from microbp.recording.comparisons import taken
-from microbp.recording.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
-from microbp.recording.node import Node
 from microbp.recording.sites import user_place, user_site, users
 from microbp.recording.switches import Switch
 from microbp.rules import RULES, TABLE, Rule
