@@ -311,7 +311,8 @@ def made(**changes: list[float]) -> object:
     [
         {"args": [0, 2]}, {"args": [0, 7]}, {"args": [0, -1]}, {"args": [-9, 1]}, {"op": [-1, -1, 99]},
         {"op": [-1, -1, -2]}, {"op": [-1, 0, 0]}, {"first": [0, 0, 0, 3]}, {"first": [0, 0, 2, 2]},
-        {"first": [0, 0, 3, 2]}, {"first": [0, -1, 0, 2]}, {"first": [0, 0, 2]}, {"outputs": [3]},
+        {"first": [0, 0, 3, 2]}, {"first": [0, -1, 0, 2]}, {"first": [0, 0, 8, -(2**63)]},
+        {"first": [0, 0, 2]}, {"outputs": [3]},
         {"outputs": [-1]},
         {"outputs": []}, {"params": [2]}, {"params": [5]}, {"params": [1]}, {"inputs": [0]}, {"trained": []},
         {"data": [1.0]}, {"args": [0], "first": [0, 0, 0, 1]}, {"first": [0, 0, 0, 2**62]},

@@ -159,8 +159,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
     if (place_leaves(p, op, N, columns + PARAMS, columns + INPUTS, columns[TRAINS].l, slot)) return -1;
     int64_t begin = 0, undefined = -1;
     for (int64_t n = 0; n < N; n++) {
-        const int64_t start = first[n], width = first[n + 1] - start;
-        if (start < 0 || width < 0 || first[n + 1] > M) return refused("arguments out of order", n);
+        const int64_t start = first[n], width = start < 0 || first[n + 1] < start ? -1 : first[n + 1] - start;
+        if (width < 0 || first[n + 1] > M) return refused("arguments out of order", n);
         if (op[n] < -1 || op[n] > INT32_MAX - 1 || (op[n] >= TABLE_ROWS && p->user == Py_None)) return refused("no such operation", n);
         const int32_t lists = lists_of((int32_t)op[n]), len = elements((int32_t)op[n], width);
         if (op[n] < 0 ? width : op[n] >= TABLE_ROWS ? !width : width != widths[op[n]][0] + lists * len || (lists && len < 1))
