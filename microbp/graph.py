@@ -27,7 +27,7 @@ from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
 from microbp.text.safe import shown as safe_name
-from microbp.value import Value, noted
+from microbp.value import Value, as_number, noted
 
 __all__ = ["Graph", "Input", "Node"]
 
@@ -182,12 +182,12 @@ class Graph(Columns):
     def with_grad(self, grad: Sequence[float | None]) -> Graph:
         """The same graph with these gradients [N], such as those of a pass; None for one that is not known.
 
-        Raises ValueError where there are not as many as it has nodes.
+        Raises ValueError where there are not as many as it has nodes, TypeError for one that is no number.
         """
-        numbers, known = np.array(grad, float), np.array([each is not None for each in grad])  # None is nan
-        if numbers.shape != self.grad.shape:
-            given = "x".join(map(str, numbers.shape))
-            raise ValueError(f"with_grad() takes {len(self)} gradients, not {given}")
+        numbers = [math.nan if each is None else as_number(each, "with_grad()") for each in grad]
+        if len(numbers) != len(self):
+            raise ValueError(f"with_grad() takes {len(self)} gradients, not {len(numbers)}")
+        known = [each is not None for each in grad]
         return self._changed(grad=numbers, known=known)
 
     def _changed(self, **record: Any) -> Graph:
