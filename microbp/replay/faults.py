@@ -83,7 +83,7 @@ def of_values(graph: Graph) -> tuple[str, str | None]:
 
 def of_slopes(graph: Graph, leaves: Iterable[int], found: Floats, local: Floats) -> tuple[str, str | None]:
     """Why what was ``found`` as derivative in a leaf is not finite, and the line of it; "" where all are."""
-    bad = [at for at in leaves if not math.isfinite(found[at])]
+    bad = sorted(at for at in leaves if not math.isfinite(found[at]))
     if not bad:
         return "", None
     on_the_way = (graph.args >= 0) & dependents(graph, bad)[np.maximum(graph.args, 0)]
@@ -91,8 +91,7 @@ def of_slopes(graph: Graph, leaves: Iterable[int], found: Floats, local: Floats)
         user = int(np.searchsorted(graph.first, place, side="right")) - 1
         name, told = shown(graph.names[graph.args[place]]), _told(graph, user)
         return f"the local derivative in {name} is {float(local[place])!r} at {told}", graph.nodes[user].site
-    first = min(bad)
-    told = f"the gradient of {shown(graph.names[first])} is {float(found[first])!r}, though every local "
+    told = f"the gradient of {shown(graph.names[bad[0]])} is {float(found[bad[0]])!r}, though every local "
     return f"{told}derivative is finite: their product is beyond the largest float", None
 
 
