@@ -6,6 +6,7 @@ record, and none of them walks Values by itself.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,6 @@ from microbp.lazy import cached_property
 from microbp.native import extension
 from microbp.node import Node as Fields
 from microbp.notation import formula
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.groups import GroupPath, callers, group_paths
 from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
@@ -229,25 +229,37 @@ class Graph(Columns):
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes, each after its operands."""
+        collects = gc.isenabled()
+        try:
+            try:
+                gc.disable()  # it would walk all nodes again and again while they become more: twice the time
+                return self._made()
+            finally:
+                if collects:
+                    gc.enable()
+        finally:  # Ctrl-C may strike in the lines above
+            if collects:
+                gc.enable()
+
+    def _made(self) -> tuple[Node, ...]:
         names, rules = self.names, [*self.rules, None]
-        with collector_at_rest():
-            operands, local = self.args.tolist(), self.local.tolist()
-            for at, number in zip(np.flatnonzero(self.args < 0).tolist(), self.consts.tolist(), strict=True):
-                operands[at], local[at] = number, None
-            spans = [slice(*ends) for ends in pairwise(self.first.tolist())]
-            grads = zip(self.grad.tolist(), self.known.tolist(), strict=True)
-            columns = zip(
-                range(len(self)), names, [rules[op] for op in self.op.tolist()],
-                [tuple(operands[span]) for span in spans], self.data.tolist(),
-                [grad if known else None for grad, known in grads], [tuple(local[span]) for span in spans],
-                self.needs.tolist(), self.sites, self.named, self.groups, self.paths, strict=True,
-            )  # fmt: skip
-            nodes = tuple(map(Node._make, columns))
-            # The circle of nodes and their graph, which waits for the collector, is to hold no Values.
-            alone = self._changed(_values=(), _notes={}, _variables=Variables({}))
-            vars(alone)["nodes"] = nodes
-            for node in nodes:
-                node.graph = alone
+        operands, local = self.args.tolist(), self.local.tolist()
+        for at, number in zip(np.flatnonzero(self.args < 0).tolist(), self.consts.tolist(), strict=True):
+            operands[at], local[at] = number, None
+        spans = [slice(*ends) for ends in pairwise(self.first.tolist())]
+        grads = zip(self.grad.tolist(), self.known.tolist(), strict=True)
+        columns = zip(
+            range(len(self)), names, [rules[op] for op in self.op.tolist()],
+            [tuple(operands[span]) for span in spans], self.data.tolist(),
+            [grad if known else None for grad, known in grads], [tuple(local[span]) for span in spans],
+            self.needs.tolist(), self.sites, self.named, self.groups, self.paths, strict=True,
+        )  # fmt: skip
+        nodes = tuple(map(Node._make, columns))
+        # The circle of nodes and their graph, which waits for the collector, is to hold no Values.
+        alone = self._changed(_values=(), _notes={}, _variables=Variables({}))
+        vars(alone)["nodes"] = nodes
+        for node in nodes:
+            node.graph = alone
         return nodes
 
     @cached_property

@@ -15,7 +15,6 @@ import numpy as np
 from microbp.array import array, data_of
 from microbp.nn import Module
 from microbp.outside import Outside
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.comparisons import tracing, watched
 from microbp.replay import Program
 from microbp.replay.branches import branches
@@ -57,10 +56,9 @@ def predict(self: Module, X: Any) -> Floats:
     net = self if getattr(self, "takes_batches", False) else _Each(self)
     program = _replayed(self, net, as_floats(X[:1]), as_floats(X[:: -(len(X) // _LOOK or 1)]))
     parts = (as_floats(X[start : start + _AT_ONCE]) for start in range(0, len(X), _AT_ONCE))
-    with collector_at_rest():
-        if program is not None:
-            return np.concatenate([program(part.reshape(len(part), -1)) for part in parts])
-        said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
+    if program is not None:
+        return np.concatenate([program(part.reshape(len(part), -1)) for part in parts])
+    said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
     for row, each in enumerate(said):
         if each.shape[1:] != said[0].shape[1:]:
             shapes = f"{said[0].shape[1:]} to X[0] and {each.shape[1:]} to X[{row}]"

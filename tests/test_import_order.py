@@ -47,7 +47,6 @@ recording.groups  which values were recorded together
 recording.switches  what is on while anybody is inside
 recording.comparisons  what comparisons of Values remember
 recording.updates  the steps of parameters, outside the graph and in it
-recording.collector  Python's own garbage collector, while a graph grows
 backward    the backward pass
 node  what a Value is made of, in Python or in C
 lecture  the names that a Value shares with micrograd and its lecture
@@ -331,8 +330,7 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
-          "recording.collector.collector_at_rest", "recording.sites.user_scope", "files.write_file",
-          "text.spelling.did_you_mean",
+          "recording.sites.user_scope", "files.write_file", "text.spelling.did_you_mean",
           "text.safe.cut", "text.safe.quoted", "text.safe.safe", "text.safe.shown"}  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted
 from viz import dot, svg
@@ -117,11 +116,10 @@ def draw(
         found = _sheets(found, graph, blank, answers=answers, digits=digits)
     if title is not None:
         found = (each._replace(title=title) for each in found)
-    with collector_at_rest():
-        if fold != "auto":
-            return Drawing(next(found), style, engine=engine, format=format)
-        levels = Levels(found, style, engine)
-        drawn, laid_out = levels.legible(target)
+    if fold != "auto":
+        return Drawing(next(found), style, engine=engine, format=format)
+    levels = Levels(found, style, engine)
+    drawn, laid_out = levels.legible(target)
     return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
 
 

@@ -17,7 +17,6 @@ from microbp.answers.structure import Flags, Structure
 from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.check.report import Report
 from microbp.errors import NoGradientError
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.sites import user_scope
 from microbp.text.safe import readable
 from microbp.text.safe import shown as cut
@@ -191,8 +190,7 @@ def check_answers(
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
         if sum(each.grade(scale) for each in asked):
             break
-    with collector_at_rest():
-        report = AnswerReport(tuple(_graded(each, asked) for each in asked), net.language)
+    report = AnswerReport(tuple(_graded(each, asked) for each in asked), net.language)
     if show:
         report.present()
     return report

@@ -25,7 +25,6 @@ from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.sites import user_scope
 from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, shown
@@ -121,8 +120,7 @@ class Trace(Shown):
             raise NoGradientError(
                 f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
             )
-        with collector_at_rest():
-            vars(self).update(graph=recorded, moved=moved, steps=tuple(_steps(recorded)))
+        vars(self).update(graph=recorded, moved=moved, steps=tuple(_steps(recorded)))
 
     def __len__(self) -> int:
         """The number of steps."""

@@ -22,7 +22,6 @@ from microbp.labels import walk
 from microbp.native import engine, whole_threads
 from microbp.outside import MOST, PLAIN, held_by, of_library, words_of
 from microbp.record import with_sites
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.comparisons import Compared, tracing, watched, watching
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -124,18 +123,17 @@ def compiled_program(
         raise ValueError(f"compile: memory is how many bytes a batch may take, at least 1, not {memory!r}")
     memory, threads = int(min(memory, 1 << 62)), whole_threads(threads, "compile")
     start = time.perf_counter()
-    with collector_at_rest():
-        captured, leaves, graph = capture_values(outputs, inputs, params, names)
-        if compared is None:
-            compared = compared_in(graph, captured.inputs, captured.outputs)
-        del graph
-        kept, unknown, beside = branches(compared, inputs, leaves.params, every=params is None)
-        if unknown:
-            warn(unknown, checkable=False)
-        if kept and not checked:
-            warn(kept, checkable=True)
-        guards = Guards(Form(beside, form, threads), kept) if kept and checked and beside else None
-        made = Form(captured, form, threads)
+    captured, leaves, graph = capture_values(outputs, inputs, params, names)
+    if compared is None:
+        compared = compared_in(graph, captured.inputs, captured.outputs)
+    del graph
+    kept, unknown, beside = branches(compared, inputs, leaves.params, every=params is None)
+    if unknown:
+        warn(unknown, checkable=False)
+    if kept and not checked:
+        warn(kept, checkable=True)
+    guards = Guards(Form(beside, form, threads), kept) if kept and checked and beside else None
+    made = Form(captured, form, threads)
     return Program(captured, made, leaves, guards, finite, memory, time.perf_counter() - start)
 
 

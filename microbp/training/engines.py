@@ -29,7 +29,6 @@ from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
 from microbp.optim import Optimiser
 from microbp.outside import Outside
-from microbp.recording.collector import collector_at_rest
 from microbp.recording.comparisons import tracing, watched
 from microbp.recording.sites import of_users
 from microbp.replay import Program
@@ -88,15 +87,14 @@ class EagerEngine:
         """
         for parameter in self.parameters:
             parameter.grad = None
-        with collector_at_rest():
-            cost = self.record(batch)
-            if self.penalty:
-                cost = cost + l2_penalty(self.parameters, self.penalty)
-            number = cost.data
-            if not math.isfinite(number):
-                return number
-            cost.backward()
-            del cost  # the graph is freed here, before the next one is recorded
+        cost = self.record(batch)
+        if self.penalty:
+            cost = cost + l2_penalty(self.parameters, self.penalty)
+        number = cost.data
+        if not math.isfinite(number):
+            return number
+        cost.backward()
+        del cost  # the graph is freed here, before the next one is recorded
         if all(each.grad is None for each in self.parameters):
             raise NoGradientError(
                 "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
@@ -112,12 +110,11 @@ class EagerEngine:
         """The loss of the batch alone."""
         # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
         samples, rows = batch
-        with collector_at_rest():
-            if self.takes_batches:
-                return self.record(batch).data
-            outputs = (self.predictions((samples, rows[i : i + 1]))[0] for i in range(len(rows)))
-            predictions = [[each.detach() for each in output] for output in outputs]
-            return self.loss(predictions, samples.y[rows].tolist()).data
+        if self.takes_batches:
+            return self.record(batch).data
+        outputs = (self.predictions((samples, rows[i : i + 1]))[0] for i in range(len(rows)))
+        predictions = [[each.detach() for each in output] for output in outputs]
+        return self.loss(predictions, samples.y[rows].tolist()).data
 
     def record(self, batch: Batch) -> Value:
         """The loss of the batch as a recorded Value."""
@@ -176,21 +173,20 @@ class ReplayEngine:
         samples, rows = batches[0]
         before = [each.data for each in self.parameters]
         try:
-            with collector_at_rest():
-                self._program = self._traced(samples, rows[0], threads)
-                graph = self._program.captured.graph
-                size = len(graph.op) + len(graph.args)
-                several, self._several = (max(2, each // size) for each in (_FIRST, _AGAIN))
-                first = samples, rows[:several]
-                # A net that takes batches may treat one sample by itself, but several to validate together.
-                larger = [(x, r[:several]) for x, r in batches if len(r) > len(rows)]
-                looked = [first, *larger * self.eager.takes_batches]
-                #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
-                two = samples, np.arange(min(2, len(samples.y)))  # one alone is its mean and its sum
-                self.reduce = self._combination([*batches, two, first])
-                theta = np.array(before)
-                unlike = next(filter(None, (self._unlike(each, theta) for each in looked)), "")
-                moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
+            self._program = self._traced(samples, rows[0], threads)
+            graph = self._program.captured.graph
+            size = len(graph.op) + len(graph.args)
+            several, self._several = (max(2, each // size) for each in (_FIRST, _AGAIN))
+            first = samples, rows[:several]
+            # A net that takes batches may treat one sample by itself, but several to validate together.
+            larger = [(x, r[:several]) for x, r in batches if len(r) > len(rows)]
+            looked = [first, *larger * self.eager.takes_batches]
+            #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
+            two = samples, np.arange(min(2, len(samples.y)))  # one alone is its mean and its sum
+            self.reduce = self._combination([*batches, two, first])
+            theta = np.array(before)
+            unlike = next(filter(None, (self._unlike(each, theta) for each in looked)), "")
+            moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
         except (Unfit, NoGradientError, UndefinedOperation):
             raise
         except Exception as error:
