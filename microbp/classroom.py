@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers import AnswerRow, check_answers
+from microbp.answers.claims import whole_decimals
 from microbp.graph import Graph
 from microbp.recording.sites import user_scope
 from microbp.sweeps import backward
@@ -276,8 +276,7 @@ def grade(
     asked = list(dict.fromkeys(name for _, written in listed for name in written))
     if not asked:
         raise ValueError("grade() was given no answers")
-    if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
-        raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+    decimals = whole_decimals(decimals)
     for name in (each for each in points if each not in asked) if isinstance(points, Mapping) else ():
         near = did_you_mean(name, asked)
         raise KeyError(f"points are given for {shown(name)!r}, of which no answer is{f'; {near}' if near else ''}")
@@ -285,7 +284,7 @@ def grade(
     for name, most in worth.items():
         if not 0.0 <= most < math.inf:
             raise ValueError(f"points are a number, 0 or more; those for {shown(name)} are {most:g}")
-    key = _Key(loss, asked, user_scope() if names is None else names, int(decimals), spelled(language))
+    key = _Key(loss, asked, user_scope() if names is None else names, decimals, spelled(language))
     students = []
     for student, written in listed:
         graded = key.graded(written, worth)

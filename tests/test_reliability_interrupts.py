@@ -145,6 +145,23 @@ def test_a_strike_at_a_random_instruction_leaves_nothing_on(work: Callable[[], N
     nothing_is_on()
 
 
+def test_a_strike_anywhere_where_nodes_are_made_leaves_the_collector_on() -> None:
+    x = Value(2.0, name="x")
+
+    def made() -> None:
+        assert len(Graph(x * x + x, names={}).nodes) == 3
+
+    made()
+    whole = Striker(10**12)
+    assert not whole.struck(made)
+    instructions = 10**12 - whole.left
+    for at in range(1, instructions):
+        Striker(at).struck(made)
+        on = gc.isenabled()
+        gc.enable()
+        assert on, f"struck at instruction {at} of {instructions}"
+
+
 # --------------------------------------------------------------------------------- pressed for real
 def pressed(after: float) -> threading.Thread:
     """Ctrl-C in so many seconds, wherever the program is then."""

@@ -8,7 +8,7 @@ import unicodedata
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -180,6 +180,13 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
     _, digits, exponent = (number if is_text else number.normalize()).as_tuple()
     rounded = len(digits) >= (3 if is_text else 5)
     return written, (value, 0.5 * 10.0 ** int(exponent), rounded, rounded and is_text, True)
+
+
+def whole_decimals(decimals: Any) -> int:
+    """How many decimals were written; ValueError for what is no such number."""
+    if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
+        raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+    return int(decimals)
 
 
 # ------------------------------------------------------------------------------------------- the names

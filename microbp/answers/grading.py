@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.answers.claims import Claim
+from microbp.answers.claims import Claim, whole_decimals
 from microbp.answers.search import Causes, explained
 from microbp.answers.structure import Flags, Structure
 from microbp.answers.words import Told, places_of, say, shape_of
@@ -174,9 +173,7 @@ def check_answers(
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise ValueError(f"tolerance is a relative error, 0 or more and below 1, not {tolerance!r}")
     if decimals is not None:
-        if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
-            raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
-        decimals = int(decimals)
+        decimals = whole_decimals(decimals)
     if not loss.requires_grad:
         raise NoGradientError(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
