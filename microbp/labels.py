@@ -21,7 +21,7 @@ from microbp.text.safe import quoted
 from microbp.value import Value
 
 __all__ = [
-    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths", "text_of",
+    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths", "text_of", "told_paths",
     "variable_names", "walk",
 ]  # fmt: skip
 
@@ -38,18 +38,23 @@ class PathName(str):
 
     >>> PathName(("w", 0)), PathName(("w", 0)).path
     ('w.0', ('w', 0))
+
+    The ``text`` is given where it is known.
     """
 
     __slots__ = ("path",)
     path: Path
 
-    def __new__(cls, path: Path) -> PathName:  # noqa: PYI034, D102
-        name = super().__new__(cls, text_of(path))
+    def __new__(cls, path: Path, text: str | None = None) -> PathName:  # noqa: PYI034, D102
+        name = _new_text(cls, text_of(path) if text is None else text)
         name.path = path
         return name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PathName, (self.path,)
+
+
+_new_text: Callable[[type[PathName], str], PathName] = str.__new__
 
 
 def text_of(path: Path) -> str:
@@ -83,12 +88,10 @@ def walk(
     roots: Iterable[tuple[Name, Any]],
     inside: Callable[[Name, Any], Sequence[tuple[Name, Any]]],
     most: int = MOST,
-    *,
-    deep: bool = False,
 ) -> Iterator[tuple[Name, Any]]:
     """What is reached from ``roots`` by ``inside``, each by its name there; into no object it goes twice.
 
-    The nearest comes first; or, with ``deep``, what is in an object right after it.
+    The nearest comes first.
     """
     waiting, seen = deque(roots), dict[int, Any]()  # which are alive, so that no two have one id
     while waiting and len(seen) < most:
@@ -96,15 +99,13 @@ def walk(
         yield name, held
         if id(held) not in seen:
             seen[id(held)] = held
-            inner = inside(name, held)
-            if inner:
-                waiting.extendleft(reversed(inner)) if deep else waiting.extend(inner)
+            waiting.extend(inside(name, held))
 
 
-def _holds_parameters(held: Any) -> bool:
-    """Whether it is a module, or an object that has ``parameters()`` like one."""
+def _of_modules(kind: type) -> bool:
+    """Whether its objects are modules, or have ``parameters()`` like one."""
     with suppress(Exception):  # of a metaclass, which may refuse
-        return not issubclass(type(held), type) and callable(getattr(type(held), "parameters", None))
+        return not issubclass(kind, type) and callable(getattr(kind, "parameters", None))
     return False
 
 
@@ -122,24 +123,22 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         inner = [*held.items()]  # a copy, made at once: other threads may change it meanwhile
     elif issubclass(kind, np.ndarray):
         inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
-    elif _holds_parameters(held):
+    elif _of_modules(kind):
         named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = [part for part in [*parts] if not part[0].startswith("_")]
-    passed = (*_PLAIN, Value) if modules else _PLAIN
-    return [
-        (place if issubclass(kind, np.ndarray) else (place,), each)
-        for place, each in islice(inner, most)
-        if type(each) not in passed and (issubclass(type(each), _HOLDERS) or _holds_parameters(each))
-    ]
+    found = [*islice(inner, most)]
+    kinds = {type(each) for _, each in found}.difference((*_PLAIN, Value) if modules else _PLAIN)
+    kept = {each for each in kinds if issubclass(each, _HOLDERS) or _of_modules(each)}
+    if issubclass(kind, np.ndarray):
+        return [part for part in found if type(part[1]) in kept]
+    return [((place,), each) for place, each in found if type(each) in kept]
 
 
-def parameter_paths(
-    holder: Any, *, modules: bool = False, computed: bool = False
-) -> Iterator[tuple[Path, Any]]:
+def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Path, Any]]:
     """The leaf Values in a module, and the modules in it, in the order of attributes, under their first path.
 
-    Or only the ``modules``; or also Values that were ``computed``, which are results and no parameters.
+    Or only the ``modules``. Values that were computed are results, and no parameters.
 
     >>> class Line:
     ...     def __init__(self):
@@ -149,17 +148,37 @@ def parameter_paths(
     >>> [path for path, _ in parameter_paths(Line())]
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
-
-    def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
-        ends = isinstance(held, Value) or len(path) >= 2 * DEEPEST
-        return [] if ends else [(path + place, each) for place, each in contents(held, modules=modules)]
-
-    seen = {id(holder)}
-    for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
-        kept = (computed or held.is_leaf) if isinstance(held, Value) else _holds_parameters(held)
-        if kept and id(held) not in seen:
-            seen.add(id(held))
+    for path, _, held in told_paths(holder, modules=modules):
+        if not isinstance(held, Value) or held.is_leaf:
             yield path, held
+
+
+def told_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Path, str, Any]]:
+    """The same with the texts of the paths, and also with Values that were computed."""
+    waiting: list[tuple[Path, str, Any]] = [((), "", holder)]
+    seen: dict[int, Any] = {}  # which are alive, so that no two have one id
+    while waiting:  # all of them, whatever it takes, and what is in an object right after it
+        path, text, held = waiting.pop()
+        if id(held) in seen:
+            continue
+        seen[id(held)] = held
+        value = isinstance(held, Value)
+        if held is not holder and (value or _of_modules(type(held))):
+            yield path, text, held
+        if value or len(path) >= 2 * DEEPEST:
+            continue
+        lead, inner = f"{text}." if path else "", contents(held, modules=modules)
+        if isinstance(held, np.ndarray):
+            parts = [(path + place, lead + text_of(place), each) for place, each in inner]
+        else:
+            parts = [((*path, place), f"{lead}{place}", each) for (place,), each in inner]
+        if all(type(each) is Value for _, each in inner):
+            for part in parts:
+                if id(part[2]) not in seen:
+                    seen[id(part[2])] = part[2]
+                    yield part
+        else:
+            waiting += reversed(parts)
 
 
 class Variables:
@@ -185,7 +204,7 @@ class Variables:
 
         def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
             found: list[tuple[Path, Any]] = []
-            if not (isinstance(held, Value) or _holds_parameters(held) or len(path) > DEEPEST):
+            if not (isinstance(held, Value) or _of_modules(type(held)) or len(path) > DEEPEST):
                 with suppress(Exception):  # of somebody else's container, which may refuse
                     found = [((*path, place), each) for place, each in contents(held, MOST)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
@@ -199,7 +218,7 @@ class Variables:
         values: dict[str, int] = {}
         whole = repeat(sys.maxsize)  # a name is cut in messages, and never itself
         for path, held in walk(roots, inside):
-            if isinstance(held, Value) or _holds_parameters(held):
+            if isinstance(held, Value) or _of_modules(type(held)):
                 name = path[0] + "".join(f"[{','.join(map(quoted, place, whole))}]" for place in path[1:])
                 if isinstance(held, Value):
                     values.setdefault(name, id(held))

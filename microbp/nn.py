@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import operator
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from microbp.array import Array
 from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
-from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of
+from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of, told_paths
 from microbp.native import extension
 from microbp.record import record
 from microbp.recording.groups import grouping
@@ -89,18 +90,19 @@ class Module:
         >>> list(MLP(2, [1]).named_modules())
         ['layers.0', 'layers.0.neurons.0']
         """
-        found = parameter_paths(self, modules=True)
-        return {text_of(path): held for path, held in found if isinstance(held, Module)}
+        found = told_paths(self, modules=True)
+        return {text: held for _, text, held in found if isinstance(held, Module)}
 
     def named_parameters(self) -> dict[str, Value]:
         """The parameters by their path; one that is held twice stands once, under its first path.
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        found = [each for each in parameter_paths(self, computed=True) if isinstance(each[1], Value)]
-        if not all(value.is_leaf for _, value in found):
+        found = [(text, held) for _, text, held in told_paths(self) if isinstance(held, Value)]
+        leaves = [each for each in found if each[1].is_leaf]
+        if len(leaves) < len(found):
             self._warn_of_lost()
-        return _by_path((text_of(path), value) for path, value in found if value.is_leaf)
+        return _by_path(leaves)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -120,10 +122,10 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        found = parameter_paths(self)
-        named = _by_path((PathName(path), held) for path, held in found if isinstance(held, Value))
-        for name, value in named.items():
-            value.name = name
+        found = [each for each in told_paths(self) if isinstance(each[2], Value) and each[2].is_leaf]
+        _by_path([(text, value) for _, text, value in found])
+        for path, text, value in found:
+            value.name = PathName(path, text)
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -146,7 +148,7 @@ class Module:
         """
         self._warn_of_lost()
         state = {}
-        for path, held in _by_path(_holders((), self)).items():
+        for path, held in _by_path([*_holders((), self)]).items():
             state[path] = np.empty(np.shape(held))
             for place in np.ndindex(np.shape(held)):
                 state[path][place] = held[place].data
@@ -161,7 +163,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state() takes what state() returns, not {type(state).__name__}")
-        holders = _by_path(_holders((), self))
+        holders = _by_path([*_holders((), self)])
         arrays = {}
         for path, numbers in state.items():
             try:
@@ -205,7 +207,7 @@ class Module:
         Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
         as from :meth:`load_state`.
         """
-        shapes = {name: held.shape for name, held in _by_path(_holders((), self)).items()}
+        shapes = {name: held.shape for name, held in _by_path([*_holders((), self)]).items()}
         state = unpacked(path, shapes)
         try:
             self.load_state(state)
@@ -241,14 +243,14 @@ def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> I
                 yield from _holders(path + place, each, (*above, held))
 
 
-def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _by_path(found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A dict of parameters, or of what holds them; ValueError where two have one path."""
-    named: dict[str, Any] = {}
-    for path, each in found:
-        if path in named:
-            told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
-            raise ValueError(told)
-        named[path] = each
+    named = dict(found)
+    if len(named) < len(found):
+        counts = Counter(path for path, _ in found)
+        path = next(path for path in counts if counts[path] > 1)
+        told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
+        raise ValueError(told)
     return named
 
 
@@ -287,7 +289,12 @@ class Neuron(Module):
         draw = _named(init, INITIALISATIONS, "initialisation")
         self._label = activation if nonlin else "linear"
         self._activation = _activation(self._label)
-        self.w = [Value(float(draw(rng, nin, nout))) for _ in range(_width(nin, "nin"))]
+        count = _width(nin, "nin")
+        if type(rng) is np.random.Generator and isinstance(init, str):
+            drawn = draw(_AtOnce(rng, count), nin, nout).tolist()  # type: ignore[arg-type, attr-defined]
+        else:
+            drawn = [float(draw(rng, nin, nout)) for _ in range(count)]
+        self.w = [*map(Value, drawn)]
         self.b = Value(0.0)
         if named:
             self.name_parameters()
@@ -309,6 +316,19 @@ class Neuron(Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._activation = _activation(self._label)
+
+
+class _AtOnce(NamedTuple):
+    """Draws as many numbers as are wanted: those that a generator of NumPy gives one by one."""
+
+    rng: np.random.Generator
+    count: int
+
+    def uniform(self, low: float, high: float) -> np.ndarray[Any, Any]:
+        return self.rng.uniform(low, high, self.count)
+
+    def normal(self) -> np.ndarray[Any, Any]:
+        return self.rng.normal(size=self.count)
 
 
 #: What C does for a layer of plain neurons.

@@ -574,7 +574,7 @@ def listed(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
         found = [(f"parameters[{place}]", value) for place, value in enumerate(parameters)]
     if not found:
         raise ValueError(f"{where}: there are no parameters")
-    for place, value in found:
+    for place, value in found if {type(each) for _, each in found} != {Value} else ():
         if not isinstance(value, Value):
             kind = type(value).__name__
             cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""
@@ -584,7 +584,17 @@ def listed(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
 
 def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
-    found, seen = listed(parameters, where), dict[int, str]()
+    found = listed(parameters, where)
+    if not all(value.is_leaf for _, value in found) or len({id(value) for _, value in found}) < len(found):
+        _refuse_all_but_leaves(found, where)
+    if isinstance(parameters, Mapping):
+        return found
+    return [(value.name or place, value) for place, value in found]
+
+
+def _refuse_all_but_leaves(found: list[tuple[str, Value]], where: str) -> None:
+    """ValueError for the first that is computed, or that stands twice."""
+    seen = dict[int, str]()
     for place, value in found:
         if not value.is_leaf:
             raise ValueError(
@@ -594,9 +604,6 @@ def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
         if id(value) in seen:
             raise ValueError(f"{where}: {place} is the same Value as {seen[id(value)]}: list it once")
         seen[id(value)] = place
-    if isinstance(parameters, Mapping):
-        return found
-    return [(value.name or place, value) for place, value in found]
 
 
 def _gradients(parameters: list[tuple[str, Value]], where: str) -> list[tuple[int, str, Value, float]]:

@@ -111,7 +111,8 @@ class Outside:
                 if isinstance(held, kind):
                     self._kept.append(_Kept(name, key, held, read, write, read(held)))
                     break
-            return [each for each in held_by(name, held) if not isinstance(each[1], PLAIN)]
+            inner = held_by(name, held)
+            return [each for each in inner if not (id(each[1]) in theirs or isinstance(each[1], PLAIN))]
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass

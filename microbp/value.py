@@ -110,7 +110,8 @@ class Value(Lecture, Node):
     @property
     def name(self) -> str | None:
         """The name that the user gave, or None."""
-        name: str | None = noted(getattr(self, "_note", None))[0]
+        note = getattr(self, "_note", None)
+        name: str | None = note if note is None or isinstance(note, str) else noted(note)[0]
         return name
 
     @name.setter

@@ -132,8 +132,8 @@ def parameters_of(net: Any) -> dict[str, Value]:
     if len(named) < len(listed):
         named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
     for name, each in named.items():
-        told = f"the parameter {shown(name)} is {each.data!r} to begin with"
-        refuse(not math.isfinite(each.data), told)
+        if not math.isfinite(each.data):
+            raise ValueError(f"fit: the parameter {shown(name)} is {each.data!r} to begin with")
     return named
 
 
