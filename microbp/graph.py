@@ -203,7 +203,8 @@ class Graph(Columns):
         """
         if self._values and self._variables.values:
             _ = self.names
-        asked = "names" not in vars(self) and any(noted(note)[2] for note in self._notes.values())
+        grouped = (noted(note)[2] for note in self._notes.values() if not isinstance(note, str))
+        asked = "names" not in vars(self) and any(grouped)
         pairs = zip(self._values, self.op.tolist(), strict=False) if asked else ()
         return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 

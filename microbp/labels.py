@@ -21,8 +21,8 @@ from microbp.text.safe import quoted
 from microbp.value import Value
 
 __all__ = [
-    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths", "text_of", "told_paths",
-    "variable_names", "walk",
+    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths",
+    "parameter_runs", "text_of", "texts_of", "variable_names", "walk",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
@@ -148,37 +148,48 @@ def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Pat
     >>> [path for path, _ in parameter_paths(Line())]
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
-    for path, _, held in told_paths(holder, modules=modules):
-        if not isinstance(held, Value) or held.is_leaf:
-            yield path, held
+    for path, places, several in parameter_runs(holder, modules=modules):
+        for place, held in zip(places, several, strict=True):
+            if not isinstance(held, Value) or held.is_leaf:
+                yield (*path, place), held
 
 
-def told_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Path, str, Any]]:
-    """The same with the texts of the paths, and also with Values that were computed."""
-    waiting: list[tuple[Path, str, Any]] = [((), "", holder)]
+def parameter_runs(
+    holder: Any, *, modules: bool = False
+) -> Iterator[tuple[Path, Sequence[Any], Sequence[Any]]]:
+    """The same, with Values that were computed as well, and a list of Values as a whole.
+
+    Of each run the path of what holds it, the places there, and what stands at these.
+    """
+    waiting: list[tuple[Path, Any]] = [((), holder)]
     seen: dict[int, Any] = {}  # which are alive, so that no two have one id
     while waiting:  # all of them, whatever it takes, and what is in an object right after it
-        path, text, held = waiting.pop()
+        path, held = waiting.pop()
         if id(held) in seen:
             continue
         seen[id(held)] = held
         value = isinstance(held, Value)
         if held is not holder and (value or _of_modules(type(held))):
-            yield path, text, held
+            yield path[:-1], path[-1:], (held,)
         if value or len(path) >= 2 * DEEPEST:
             continue
-        lead, inner = f"{text}." if path else "", contents(held, modules=modules)
-        if isinstance(held, np.ndarray):
-            parts = [(path + place, lead + text_of(place), each) for place, each in inner]
-        else:
-            parts = [((*path, place), f"{lead}{place}", each) for (place,), each in inner]
-        if all(type(each) is Value for _, each in inner):
-            for part in parts:
-                if id(part[2]) not in seen:
-                    seen[id(part[2])] = part[2]
-                    yield part
-        else:
-            waiting += reversed(parts)
+        if type(held) is list and not modules and {*map(type, held)} == {Value}:
+            new = dict(zip(map(id, held), held, strict=True))
+            if len(new) == len(held) and seen.keys().isdisjoint(new):
+                seen |= new
+                yield path, range(len(held)), held
+                continue
+        waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]
+
+
+def texts_of(path: Path, places: Iterable[Any]) -> list[str]:
+    """The texts of the paths of a run.
+
+    >>> texts_of(("layers", 0), range(2))
+    ['layers.0.0', 'layers.0.1']
+    """
+    lead = f"{text_of(path)}." if path else ""
+    return [f"{lead}{place}" for place in places]
 
 
 class Variables:

@@ -185,7 +185,7 @@ def l2_penalty(parameters: Parameters, strength: float) -> Value:
     not finite; TypeError for a parameter that is no Value.
     """
     weight = checked(strength, "l2_penalty: strength", NOT_NEGATIVE)
-    weights = [each for _, each in listed(parameters, "l2_penalty")]
+    weights = listed(parameters, "l2_penalty")
     penalty: Value = weight * functions.dot(weights, weights)
     return penalty
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import operator
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from microbp.array import Array
 from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
-from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of, told_paths
+from microbp.labels import PathName, contents, layer_path, parameter_paths, parameter_runs, text_of, texts_of
 from microbp.native import extension
 from microbp.record import record
 from microbp.recording.groups import grouping
@@ -63,6 +63,7 @@ INITIALISATIONS: dict[str, Callable[[np.random.Generator, int, int], float]] = {
     "xavier": lambda rng, nin, nout: rng.uniform(-1.0, 1.0) * math.sqrt(6.0 / (nin + nout)),
     "he": lambda rng, nin, _nout: rng.normal() * math.sqrt(2.0 / nin),
 }
+_OURS = frozenset(INITIALISATIONS.values())
 
 
 class Module:
@@ -90,19 +91,27 @@ class Module:
         >>> list(MLP(2, [1]).named_modules())
         ['layers.0', 'layers.0.neurons.0']
         """
-        found = told_paths(self, modules=True)
-        return {text: held for _, text, held in found if isinstance(held, Module)}
+        found = parameter_paths(self, modules=True)
+        return {text_of(path): held for path, held in found if isinstance(held, Module)}
 
     def named_parameters(self) -> dict[str, Value]:
         """The parameters by their path; one that is held twice stands once, under its first path.
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        found = [(text, held) for _, text, held in told_paths(self) if isinstance(held, Value)]
-        leaves = [each for each in found if each[1].is_leaf]
-        if len(leaves) < len(found):
+        named: dict[str, Value] = {}
+        count = 0
+        for path, places, several in parameter_runs(self):
+            if isinstance(several[0], Value):
+                named.update(zip(texts_of(path, places), several, strict=True))
+                count += len(several)
+        plain = all(value.is_leaf for value in named.values())
+        if plain and len(named) == count:
+            return named
+        if not plain:
             self._warn_of_lost()
-        return _by_path(leaves)
+        found = parameter_paths(self)
+        return _by_path((text_of(path), held) for path, held in found if isinstance(held, Value))
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -122,10 +131,15 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        found = [each for each in told_paths(self) if isinstance(each[2], Value) and each[2].is_leaf]
-        _by_path([(text, value) for _, text, value in found])
-        for path, text, value in found:
-            value.name = PathName(path, text)
+        runs = (run for run in parameter_runs(self) if isinstance(run[2][0], Value))
+        named = _by_path(
+            (PathName((*path, place), text), value)
+            for path, places, several in runs
+            for place, text, value in zip(places, texts_of(path, places), several, strict=True)
+            if value.is_leaf
+        )
+        for name, value in named.items():
+            value.name = name
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -148,7 +162,7 @@ class Module:
         """
         self._warn_of_lost()
         state = {}
-        for path, held in _by_path([*_holders((), self)]).items():
+        for path, held in _by_path(_holders((), self)).items():
             state[path] = np.empty(np.shape(held))
             for place in np.ndindex(np.shape(held)):
                 state[path][place] = held[place].data
@@ -163,7 +177,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state() takes what state() returns, not {type(state).__name__}")
-        holders = _by_path([*_holders((), self)])
+        holders = _by_path(_holders((), self))
         arrays = {}
         for path, numbers in state.items():
             try:
@@ -207,7 +221,7 @@ class Module:
         Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
         as from :meth:`load_state`.
         """
-        shapes = {name: held.shape for name, held in _by_path([*_holders((), self)]).items()}
+        shapes = {name: held.shape for name, held in _by_path(_holders((), self)).items()}
         state = unpacked(path, shapes)
         try:
             self.load_state(state)
@@ -243,14 +257,14 @@ def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> I
                 yield from _holders(path + place, each, (*above, held))
 
 
-def _by_path(found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """A dict of parameters, or of what holds them; ValueError where two have one path."""
-    named = dict(found)
-    if len(named) < len(found):
-        counts = Counter(path for path, _ in found)
-        path = next(path for path in counts if counts[path] > 1)
-        told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
-        raise ValueError(told)
+    named: dict[str, Any] = {}
+    for path, each in found:
+        if path in named:
+            told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
+            raise ValueError(told)
+        named[path] = each
     return named
 
 
@@ -290,8 +304,8 @@ class Neuron(Module):
         self._label = activation if nonlin else "linear"
         self._activation = _activation(self._label)
         count = _width(nin, "nin")
-        if type(rng) is np.random.Generator and isinstance(init, str):
-            drawn = draw(_AtOnce(rng, count), nin, nout).tolist()  # type: ignore[arg-type, attr-defined]
+        if type(rng) is np.random.Generator and draw in _OURS:
+            drawn = draw(_AtOnce(rng, count), nin, nout).tolist()
         else:
             drawn = [float(draw(rng, nin, nout)) for _ in range(count)]
         self.w = [*map(Value, drawn)]
@@ -318,7 +332,8 @@ class Neuron(Module):
         self._activation = _activation(self._label)
 
 
-class _AtOnce(NamedTuple):
+@dataclass(frozen=True)
+class _AtOnce:
     """Draws as many numbers as are wanted: those that a generator of NumPy gives one by one."""
 
     rng: np.random.Generator

@@ -82,7 +82,7 @@ class Optimiser(ABC):
         self.lr = lr
         #: How many steps have been taken.
         self.steps = 0
-        self._memory = self._remembered([self.blank] * len(self.parameters))
+        self._memory = np.repeat(self._remembered([self.blank]), len(self.parameters), axis=1)
         _ = self.rate  # a bad one is refused here, before any work is done
 
     @property
@@ -563,39 +563,43 @@ class WarmUp(_Schedule):
 
 
 # ------------------------------------------------------------------------------------------- checks
-def listed(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
-    """The Values with names for messages: the dict's, or their places in the list."""
+def listed(parameters: Parameters, where: str) -> list[Value]:
+    """The Values of a list or a dict; an error for anything else."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
         raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}")
-    if isinstance(parameters, Mapping):
-        found = [(str(name), value) for name, value in parameters.items()]
-    else:
-        found = [(f"parameters[{place}]", value) for place, value in enumerate(parameters)]
+    found: list[Value] = [*(parameters.values() if isinstance(parameters, Mapping) else parameters)]
     if not found:
         raise ValueError(f"{where}: there are no parameters")
-    for place, value in found if {type(each) for _, each in found} != {Value} else ():
+    for place, value in enumerate(found if {*map(type, found)} != {Value} else ()):
         if not isinstance(value, Value):
             kind = type(value).__name__
             cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""
-            raise TypeError(f"{where}: {place} is an object of type {kind}, not a Value{cure}")
+            told = f"is an object of type {kind}, not a Value{cure}"
+            raise TypeError(f"{where}: {_called(parameters, place)} {told}")
     return found
+
+
+def _called(parameters: Parameters, place: int) -> str:
+    """How a message calls one of them: by its name in the dict, or by its place in the list."""
+    return str([*parameters][place]) if isinstance(parameters, Mapping) else f"parameters[{place}]"
 
 
 def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
     found = listed(parameters, where)
-    if not all(value.is_leaf for _, value in found) or len({id(value) for _, value in found}) < len(found):
-        _refuse_all_but_leaves(found, where)
+    if not all(value.is_leaf for value in found) or len({*map(id, found)}) < len(found):
+        _refuse_all_but_leaves(parameters, found, where)
     if isinstance(parameters, Mapping):
-        return found
-    return [(value.name or place, value) for place, value in found]
+        return [*zip(map(str, parameters), found, strict=True)]
+    return [(value.name or _called(parameters, place), value) for place, value in enumerate(found)]
 
 
-def _refuse_all_but_leaves(found: list[tuple[str, Value]], where: str) -> None:
+def _refuse_all_but_leaves(parameters: Parameters, found: list[Value], where: str) -> None:
     """ValueError for the first that is computed, or that stands twice."""
     seen = dict[int, str]()
-    for place, value in found:
+    for index, value in enumerate(found):
+        place = _called(parameters, index)
         if not value.is_leaf:
             raise ValueError(
                 f"{where}: {place} is {describe(value)}, computed by {value.rule}, not a leaf: to change "

@@ -111,8 +111,9 @@ class Outside:
                 if isinstance(held, kind):
                     self._kept.append(_Kept(name, key, held, read, write, read(held)))
                     break
-            inner = held_by(name, held)
-            return [each for each in inner if not (id(each[1]) in theirs or isinstance(each[1], PLAIN))]
+            if isinstance(held, list) and theirs.issuperset(map(id, held)):
+                return ()
+            return [each for each in held_by(name, held) if not isinstance(each[1], PLAIN)]
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass

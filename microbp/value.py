@@ -10,11 +10,12 @@ from __future__ import annotations
 import copyreg
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dis import opname
 from inspect import signature
 from numbers import Real
+from operator import attrgetter
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
 from microbp.text.safe import shown
 
-__all__ = ["Swapped", "Value", "as_number", "constant", "describe", "noted"]
+__all__ = ["Swapped", "Value", "as_number", "constant", "describe", "noted", "numbers_of", "set_numbers"]
 
 
 def _comparison(sign: str) -> Callable[[Any, Any], bool]:
@@ -116,10 +117,11 @@ class Value(Lecture, Node):
 
     @name.setter
     def name(self, name: str | None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"a name is a str, not {shown(repr(name))}")
-        if name is not None and type(name) is not str and not type(name).__module__.startswith("microbp."):
-            name = str.__str__(name)  # whatever the user's own kind of str does
+        if name is not None and type(name) is not str:
+            if not isinstance(name, str):
+                raise TypeError(f"a name is a str, not {shown(repr(name))}")
+            if not type(name).__module__.startswith("microbp."):
+                name = str.__str__(name)  # whatever the user's own kind of str does
         note = getattr(self, "_note", None)
         if type(note) is tuple:
             self._note = (name, *note[1:])
@@ -352,6 +354,21 @@ def noted(note: Any) -> tuple[Any, ...]:
     if type(note) is tuple:
         return note[:3]
     return (None, None, note) if type(note) is Group else (note, None, None)
+
+
+_number: Callable[[Value], float] = attrgetter("_data")
+
+
+def numbers_of(values: Iterable[Value]) -> list[float]:
+    """The numbers of several Values, which are not noted as taken out of a graph."""
+    return [*map(_number, values)]
+
+
+def set_numbers(leaves: Sequence[Value], numbers: Iterable[float]) -> None:
+    """Assign to ``data`` of several leaves, as its setter does."""
+    for value, before, number in zip(leaves, numbers_of(leaves), numbers, strict=True):
+        if number != before:
+            value._da, value._data = before, number
 
 
 def as_number(x: Any, where: str) -> float:

@@ -116,7 +116,7 @@ def capture_values(
     graph = Graph.of_roots([*results, *given, *chosen], names)
     start, stop = len(results), len(results) + len(given)
     at, rest = np.array(graph.roots), graph.op < 0
-    if not rest[at[start:]].all() or len(np.unique(at[start:])) < len(at) - start:
+    if not rest[at[start:]].all() or len({*graph.roots[start:]}) < len(at) - start:
         check_leaves(given, chosen)
     _check_numbers(graph)
     rest[at[start:stop]] = False

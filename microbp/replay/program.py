@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,13 +22,12 @@ from microbp.replay.faults import blame
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number, describe, numbers_of
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 
 #: How many bytes the values of a batch may take, unless the caller says so.
 MEMORY = 1 << 28
-_data: Callable[[Value], float] = attrgetter("_data")
 _FLOAT = np.dtype(float)
 _UNBOUND = "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
 
@@ -186,7 +184,7 @@ class Program:
         if watching() is not None:
             for value in bound:
                 taken(value)
-        return np.array([*map(_data, bound)] if bound else self.captured.numbers, dtype=float)
+        return np.array(numbers_of(bound) if bound else self.captured.numbers, dtype=float)
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
@@ -388,7 +386,7 @@ class Program:
                     "compile it again"
                 )
         leaves = self._leaves
-        now = tuple(map(_data, leaves.constants))
+        now = tuple(numbers_of(leaves.constants))
         changed = now != leaves.compiled and zip(leaves.constants, leaves.compiled, now, strict=True)
         for value, number, other in changed or ():
             if other != number and not (math.isnan(other) and math.isnan(number)):

@@ -35,7 +35,7 @@ from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.training.stored import Stored, Table
-from microbp.value import Value, describe
+from microbp.value import Value, describe, numbers_of, set_numbers
 
 __all__ = [
     "Batch", "EagerEngine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit", "Update",
@@ -171,7 +171,7 @@ class ReplayEngine:
         if outside.drawn:
             raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
         samples, rows = batches[0]
-        before = [each.data for each in self.parameters]
+        before = numbers_of(self.parameters)
         try:
             self._program = self._traced(samples, rows[0], threads)
             graph = self._program.captured.graph
@@ -193,8 +193,7 @@ class ReplayEngine:
             raise Unfit(_of_net(error, " while tracing")) from error
         finally:
             outside.restore()
-            for parameter, number in zip(self.parameters, before, strict=True):
-                parameter.data = number
+            set_numbers(self.parameters, before)
         if moving:
             unlike = f"{moving} changes with each call, and the net or the loss may depend on it"
         if unlike:
@@ -302,8 +301,9 @@ class ReplayEngine:
         self.compared += len(rows)
         table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
-        for parameter, number in zip(self.parameters, theta.tolist(), strict=True):
-            if parameter.data != number:
+        now = numbers_of(self.parameters)
+        for parameter, number, before in zip(self.parameters, now, theta.tolist(), strict=True):
+            if number != before:
                 return f"the net or the loss changes a parameter, {describe(parameter)}, when it is called"
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):

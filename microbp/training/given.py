@@ -19,7 +19,7 @@ from microbp.text.safe import shown
 from microbp.text.spelling import did_you_mean
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
-from microbp.value import Value, as_number
+from microbp.value import Value, as_number, numbers_of
 
 __all__ = [
     "Settings", "check_schedule", "check_that_all_fits", "optimiser_for", "parameters_of", "refuse",
@@ -131,9 +131,9 @@ def parameters_of(net: Any) -> dict[str, Value]:
     named = dict(listed)
     if len(named) < len(listed):
         named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
-    for name, each in named.items():
-        if not math.isfinite(each.data):
-            raise ValueError(f"fit: the parameter {shown(name)} is {each.data!r} to begin with")
+    for name, number in zip(named, numbers_of(named.values()), strict=True):
+        if not math.isfinite(number):
+            raise ValueError(f"fit: the parameter {shown(name)} is {number!r} to begin with")
     return named
 
 
@@ -183,7 +183,8 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
     for each, where in [(samples, ""), *apart]:
         targets = different = each.y.tolist()
         if unwrap(eager.loss) in LOSSES.values():  # which look at each target by itself
-            different = [*dict(zip((y.tobytes() for y in each.y), targets, strict=True)).values()]
+            whole_rows = np.ascontiguousarray(each.y.reshape(len(targets), -1)).view(f"V{each.y[:1].nbytes}")
+            different = [*dict(zip(whole_rows.ravel().tolist(), targets, strict=True)).values()]
         try:
             for start in range(0, len(different), _AT_ONCE):
                 part = different[start : start + _AT_ONCE]

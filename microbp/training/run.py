@@ -36,6 +36,7 @@ from microbp.text.safe import shown
 from microbp.training import given
 from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
+from microbp.value import numbers_of, set_numbers
 
 __all__ = ["Interrupts", "Run"]
 
@@ -110,9 +111,9 @@ class Run:
         self.settings, named = settings, given.parameters_of(net)
         self.optimiser = given.optimiser_for(optimiser, named)
         # those that the optimiser changes first, in its order
-        place = {id(each): at for at, (_, each) in enumerate(self.optimiser.parameters)}
-        self.names = sorted(named, key=lambda name: place.get(id(named[name]), len(place)))
-        self.parameters = [named[name] for name in self.names]
+        name_of = {each: name for name, each in named.items()}
+        self.parameters = [*dict.fromkeys((*(each for _, each in self.optimiser.parameters), *name_of))]
+        self.names = [name_of[each] for each in self.parameters]
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -242,7 +243,7 @@ class Run:
         return abs(cost[-1] - cost[-2]) if len(cost) > 1 else math.inf
 
     def _draw(self) -> None:
-        """The order of an epoch; ``drawn_from`` is what the generator was before."""
+        """The order of an epoch, ``drawn_from`` is what the generator was before."""
         self.drawn_from, self.order = self.generator.bit_generator.state, self.rows
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
@@ -279,7 +280,7 @@ class Run:
     # ------------------------------------------------------------------------ the vector and the Values
     def _read(self) -> None:
         """Take the numbers from the Values, and which of them take a gradient."""
-        self.theta[:] = [each.data for each in self.parameters]
+        self.theta[:] = numbers_of(self.parameters)
         self.takes = np.array([each.requires_grad for each in self.parameters], dtype=bool)
         #: Of what the optimiser changes: the places in its own list, and in the vector.
         self._places = np.flatnonzero(self.takes[: len(self.optimiser.parameters)])
@@ -287,8 +288,7 @@ class Run:
 
     def _write(self, numbers: list[float]) -> None:
         self.theta[:], self.behind = numbers, False
-        for value, number in zip(self.parameters, numbers, strict=True):
-            value.data = number
+        set_numbers(self.parameters, numbers)
 
     def _settle(self) -> None:
         """Bring the Values up to date."""
@@ -415,7 +415,7 @@ class Run:
         last = len(self.rows) - (self.steps - 1) * self.batch_size
         mean = (math.fsum(costs[:-1]) * self.batch_size + costs[-1] * last) / len(self.rows)
         self.history.cost.append(costs[0] if self.steps == 1 else mean)
-        if self.steps > 1:
+        if self.settings.shuffle and self.steps > 1:
             self._draw()
         measured = (self.history.validation_cost or self.history.cost)[-1]
         if self.best is None or measured < self.best.cost:
