@@ -18,7 +18,7 @@ import numpy as np
 
 from microbp.text.safe import named as safe_name
 from microbp.text.safe import quoted
-from microbp.value import Value
+from microbp.value import Value, are_leaves
 
 __all__ = [
     "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths",
@@ -157,7 +157,7 @@ def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Pat
 def parameter_runs(
     holder: Any, *, modules: bool = False
 ) -> Iterator[tuple[Path, Sequence[Any], Sequence[Any]]]:
-    """The same, with Values that were computed as well, and a list of Values as a whole.
+    """The same, with Values that were computed as well, and a list of leaves as a whole.
 
     Of each run the path of what holds it, the places there, and what stands at these.
     """
@@ -173,7 +173,7 @@ def parameter_runs(
             yield path[:-1], path[-1:], (held,)
         if value or len(path) >= 2 * DEEPEST:
             continue
-        if type(held) is list and not modules and {*map(type, held)} == {Value}:
+        if type(held) is list and not modules and {*map(type, held)} == {Value} and are_leaves(held):
             new = dict(zip(map(id, held), held, strict=True))
             if len(new) == len(held) and seen.keys().isdisjoint(new):
                 seen |= new

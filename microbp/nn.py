@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -28,7 +29,7 @@ from microbp.recording.updates import warn_of_lost, warn_of_replaced
 from microbp.rules import RULES, Rule
 from microbp.text.safe import quoted, shown
 from microbp.text.spelling import did_you_mean
-from microbp.value import Value
+from microbp.value import Value, set_names
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 
@@ -99,19 +100,16 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        named: dict[str, Value] = {}
-        count = 0
+        texts, values, lost = list[str](), list[Value](), False
         for path, places, several in parameter_runs(self):
-            if isinstance(several[0], Value):
-                named.update(zip(texts_of(path, places), several, strict=True))
-                count += len(several)
-        plain = all(value.is_leaf for value in named.values())
-        if plain and len(named) == count:
-            return named
-        if not plain:
+            if isinstance(several[0], Value) and several[0].is_leaf:
+                texts += texts_of(path, places)
+                values += several
+            lost |= isinstance(several[0], Value) and not several[0].is_leaf
+        if lost:
             self._warn_of_lost()
-        found = parameter_paths(self)
-        return _by_path((text_of(path), held) for path, held in found if isinstance(held, Value))
+        _refuse_equal(texts)
+        return dict(zip(texts, values, strict=True))
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -131,15 +129,14 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        runs = (run for run in parameter_runs(self) if isinstance(run[2][0], Value))
-        named = _by_path(
-            (PathName((*path, place), text), value)
-            for path, places, several in runs
-            for place, text, value in zip(places, texts_of(path, places), several, strict=True)
-            if value.is_leaf
-        )
-        for name, value in named.items():
-            value.name = name
+        names, values = list[str](), list[Value]()
+        for path, places, several in parameter_runs(self):
+            if isinstance(several[0], Value) and several[0].is_leaf:
+                texts = texts_of(path, places)
+                names += [PathName((*path, at), text) for at, text in zip(places, texts, strict=True)]
+                values += several
+        _refuse_equal(names)
+        set_names(values, names)
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -258,14 +255,18 @@ def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> I
 
 
 def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict of parameters, or of what holds them; ValueError where two have one path."""
-    named: dict[str, Any] = {}
-    for path, each in found:
-        if path in named:
+    """A dict of what holds parameters; ValueError where two have one path."""
+    pairs = [*found]
+    _refuse_equal([path for path, _ in pairs])
+    return dict(pairs)
+
+
+def _refuse_equal(paths: Sequence[str]) -> None:
+    """ValueError for the first path that two parameters have."""
+    for path, times in Counter(paths).items() if len({*paths}) < len(paths) else ():
+        if times > 1:
             told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
             raise ValueError(told)
-        named[path] = each
-    return named
 
 
 class Neuron(Module):

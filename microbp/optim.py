@@ -26,7 +26,7 @@ from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
 from microbp.recording.updates import warn_of_left
 from microbp.text.safe import shown
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, are_leaves, as_number, describe
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",
@@ -588,7 +588,7 @@ def _called(parameters: Parameters, place: int) -> str:
 def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
     found = listed(parameters, where)
-    if not all(value.is_leaf for value in found) or len({*map(id, found)}) < len(found):
+    if not are_leaves(found) or len({*map(id, found)}) < len(found):
         _refuse_all_but_leaves(parameters, found, where)
     if isinstance(parameters, Mapping):
         return [*zip(map(str, parameters), found, strict=True)]

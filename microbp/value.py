@@ -32,7 +32,10 @@ from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
 from microbp.text.safe import shown
 
-__all__ = ["Swapped", "Value", "as_number", "constant", "describe", "noted", "numbers_of", "set_numbers"]
+__all__ = [
+    "Swapped", "Value", "are_leaves", "as_number", "constant", "describe", "noted", "numbers_of", "set_names",
+    "set_numbers", "taking_gradients",
+]  # fmt: skip
 
 
 def _comparison(sign: str) -> Callable[[Any, Any], bool]:
@@ -357,6 +360,19 @@ def noted(note: Any) -> tuple[Any, ...]:
 
 
 _number: Callable[[Value], float] = attrgetter("_data")
+_rule_of: Callable[[Value], Any] = attrgetter("_rule")
+_mark_of: Callable[[Value], Any] = attrgetter("_b")
+_note_of: Callable[[Value], Any] = attrgetter("_note")
+
+
+def are_leaves(values: Iterable[Value]) -> bool:
+    """Whether none of several Values was computed."""
+    return not any(map(_rule_of, values))
+
+
+def taking_gradients(leaves: Iterable[Value]) -> list[bool]:
+    """Of several leaves, ``requires_grad``."""
+    return [mark is None for mark in map(_mark_of, leaves)]
 
 
 def numbers_of(values: Iterable[Value]) -> list[float]:
@@ -364,11 +380,20 @@ def numbers_of(values: Iterable[Value]) -> list[float]:
     return [*map(_number, values)]
 
 
-def set_numbers(leaves: Sequence[Value], numbers: Iterable[float]) -> None:
+def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
     """Assign to ``data`` of several leaves, as its setter does."""
     for value, before, number in zip(leaves, numbers_of(leaves), numbers, strict=True):
         if number != before:
             value._da, value._data = before, number
+
+
+def set_names(values: Sequence[Value], names: Sequence[str]) -> None:
+    """Assign to ``name`` of several Values names of a kind of our own."""
+    for value, note, name in zip(values, map(_note_of, values), names, strict=True):
+        if note is None or isinstance(note, str):
+            value._note = name
+        else:
+            value.name = name
 
 
 def as_number(x: Any, where: str) -> float:

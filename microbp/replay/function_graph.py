@@ -182,6 +182,8 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant."""
     if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
+    if type(held) is list and {*map(type, held)} == {Value}:
+        return held.copy(), (len(held),)
     unequal = f"compile: the rows of {what} are of unequal length"
     try:
         array = np.asarray(held, dtype=object).view(np.ndarray)

@@ -35,7 +35,7 @@ from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.training.stored import Stored, Table
-from microbp.value import Value, describe, numbers_of, set_numbers
+from microbp.value import Value, describe, numbers_of, set_numbers, taking_gradients
 
 __all__ = [
     "Batch", "EagerEngine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit", "Update",
@@ -162,7 +162,7 @@ class ReplayEngine:
     ) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         #: Which parameters took a gradient when it was traced.
-        self.trained = np.array([each.requires_grad for each in self.parameters])
+        self.trained = np.array(taking_gradients(self.parameters))
         #: How many samples were compared with the eager engine.
         self.compared = 0
         # the threads of a client draw from the generators that all share
@@ -301,10 +301,10 @@ class ReplayEngine:
         self.compared += len(rows)
         table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
-        now = numbers_of(self.parameters)
-        for parameter, number, before in zip(self.parameters, now, theta.tolist(), strict=True):
-            if number != before:
-                return f"the net or the loss changes a parameter, {describe(parameter)}, when it is called"
+        now, before = numbers_of(self.parameters), theta.tolist()
+        if now != before:
+            parameter = next(each for each, a, b in zip(self.parameters, now, before, strict=True) if a != b)
+            return f"the net or the loss changes a parameter, {describe(parameter)}, when it is called"
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):
             return ""

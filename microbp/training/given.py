@@ -131,9 +131,9 @@ def parameters_of(net: Any) -> dict[str, Value]:
     named = dict(listed)
     if len(named) < len(listed):
         named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
-    for name, number in zip(named, numbers_of(named.values()), strict=True):
-        if not math.isfinite(number):
-            raise ValueError(f"fit: the parameter {shown(name)} is {number!r} to begin with")
+    numbers = numbers_of(named.values())
+    for name, number in zip(named, numbers, strict=True) if not np.isfinite(numbers).all() else ():
+        refuse(not math.isfinite(number), f"the parameter {shown(name)} is {number!r} to begin with")
     return named
 
 
@@ -145,10 +145,9 @@ def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
     told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
     refuse(not isinstance(made, Optimiser), told, TypeError)
     known = {*map(id, named.values())}
-    for name, each in made.parameters:
-        if id(each) not in known:
-            told = f"{shown(name)}, which it changes, is no parameter of this one"
-            raise ValueError(f"fit: the optimiser was made for another net: {told}")
+    for name in [name for name, each in made.parameters if id(each) not in known][:1]:
+        told = f"{shown(name)}, which it changes, is no parameter of this one"
+        raise ValueError(f"fit: the optimiser was made for another net: {told}")
     told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
     idle = not any(each.requires_grad for _, each in made.parameters)
     refuse(idle, f"{told}, so that nothing can be learned")

@@ -36,7 +36,7 @@ from microbp.text.safe import shown
 from microbp.training import given
 from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
-from microbp.value import numbers_of, set_numbers
+from microbp.value import numbers_of, set_numbers, taking_gradients
 
 __all__ = ["Interrupts", "Run"]
 
@@ -111,9 +111,9 @@ class Run:
         self.settings, named = settings, given.parameters_of(net)
         self.optimiser = given.optimiser_for(optimiser, named)
         # those that the optimiser changes first, in its order
-        name_of = {each: name for name, each in named.items()}
-        self.parameters = [*dict.fromkeys((*(each for _, each in self.optimiser.parameters), *name_of))]
-        self.names = [name_of[each] for each in self.parameters]
+        names = {id(each): name for name, each in named.items()}
+        self.names = [*({id(each): "" for _, each in self.optimiser.parameters} | names).values()]
+        self.parameters = [named[name] for name in self.names]
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -243,7 +243,7 @@ class Run:
         return abs(cost[-1] - cost[-2]) if len(cost) > 1 else math.inf
 
     def _draw(self) -> None:
-        """The order of an epoch, ``drawn_from`` is what the generator was before."""
+        """The order of an epoch; ``drawn_from`` is what the generator was before."""
         self.drawn_from, self.order = self.generator.bit_generator.state, self.rows
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
@@ -252,7 +252,7 @@ class Run:
         """All that a step changes; and what an optimiser or a schedule of the user's keeps ``beside`` it."""
         return {
             "numbers": self.theta.copy(),
-            "takes": [each.requires_grad for each in self.parameters],
+            "takes": taking_gradients(self.parameters),
             "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
             "beside": Outside(self.optimiser, apart=self.parameters) if beside else None,
             "generator": self.drawn_from,
@@ -281,7 +281,7 @@ class Run:
     def _read(self) -> None:
         """Take the numbers from the Values, and which of them take a gradient."""
         self.theta[:] = numbers_of(self.parameters)
-        self.takes = np.array([each.requires_grad for each in self.parameters], dtype=bool)
+        self.takes = np.array(taking_gradients(self.parameters), dtype=bool)
         #: Of what the optimiser changes: the places in its own list, and in the vector.
         self._places = np.flatnonzero(self.takes[: len(self.optimiser.parameters)])
         self.behind = False
