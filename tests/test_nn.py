@@ -439,6 +439,12 @@ def test_activations_that_do_not_fit_the_layers_are_refused() -> None:
 
 # ----------------------------------------------------------------------------------- initial weights
 @pytest.mark.parametrize("init", INITIALISATIONS)
+def test_weights_that_are_drawn_at_once_are_those_drawn_one_by_one(init: str) -> None:
+    singly = MLP(7, [5, 3], seed=3, init=functools.partial(INITIALISATIONS[init]))
+    assert numbers(MLP(7, [5, 3], seed=3, init=init)) == numbers(singly)
+
+
+@pytest.mark.parametrize("init", INITIALISATIONS)
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(init: str) -> None:
     def draw(**options: Any) -> list[float]:
         return numbers(MLP(3, [4, 2], init=init, **options))
@@ -613,6 +619,16 @@ def test_a_parameter_that_is_held_twice_stands_once_under_its_first_path() -> No
     module.twins[1].slope = module.twins[0].slope  # type: ignore[attr-defined]
     assert list(module.named_parameters()) == ["first.0", "first.1", "twins.0.slope"]
     assert module.parameters()[0] is shared
+
+
+@pytest.mark.filterwarnings("ignore::microbp.GrowingGraphWarning")
+def test_lists_with_a_parameter_twice_and_with_a_computed_value_have_the_others_under_their_places() -> None:
+    a, b, c = Value(1.0), Value(2.0), Value(3.0)
+    module = Module()
+    module.w, module.again, module.twice, module.mixed = [a], [b, a], [b, c, c], [a * b, Value(4.0)]  # type: ignore[attr-defined]
+    assert list(module.named_parameters()) == ["w.0", "again.0", "twice.1", "mixed.1"]
+    module.name_parameters()
+    assert [each.name for each in (a, b, c, *module.mixed)] == ["w.0", "again.0", "twice.1", None, "mixed.1"]  # type: ignore[attr-defined]
 
 
 def test_a_layer_used_twice_gets_the_sum_of_both_gradients() -> None:
