@@ -127,12 +127,16 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = [part for part in [*parts] if not part[0].startswith("_")]
-    found = [*islice(inner, most)]
-    kinds = {type(each) for _, each in found}.difference((*_PLAIN, Value) if modules else _PLAIN)
-    kept = {each for each in kinds if issubclass(each, _HOLDERS) or _of_modules(each)}
+    found, passed = [*islice(inner, most)], (*_PLAIN, Value) if modules else _PLAIN
+    kinds = {id(type(each)): type(each) for _, each in found}  # by id: a metaclass may know no hash
+    kept = {
+        key
+        for key, each in kinds.items()
+        if each not in passed and (issubclass(each, _HOLDERS) or _of_modules(each))
+    }
     if issubclass(kind, np.ndarray):
-        return [part for part in found if type(part[1]) in kept]
-    return [((place,), each) for place, each in found if type(each) in kept]
+        return [part for part in found if id(type(part[1])) in kept]
+    return [((place,), each) for place, each in found if id(type(each)) in kept]
 
 
 def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Path, Any]]:
@@ -173,11 +177,12 @@ def parameter_runs(
             yield path[:-1], path[-1:], (held,)
         if value or len(path) >= 2 * DEEPEST:
             continue
-        if type(held) is list and not modules and {*map(type, held)} == {Value} and are_leaves(held):
-            new = dict(zip(map(id, held), held, strict=True))
-            if len(new) == len(held) and seen.keys().isdisjoint(new):
+        several = [*held] if type(held) is list and not modules else []
+        if several and [*map(type, several)].count(Value) == len(several) and are_leaves(several):
+            new = dict(zip(map(id, several), several, strict=True))
+            if len(new) == len(several) and seen.keys().isdisjoint(new):
                 seen |= new
-                yield path, range(len(held)), held
+                yield path, range(len(several)), several
                 continue
         waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]
 

@@ -64,6 +64,7 @@ INITIALISATIONS: dict[str, Callable[[np.random.Generator, int, int], float]] = {
     "xavier": lambda rng, nin, nout: rng.uniform(-1.0, 1.0) * math.sqrt(6.0 / (nin + nout)),
     "he": lambda rng, nin, _nout: rng.normal() * math.sqrt(2.0 / nin),
 }
+#: Those that draw as well for several weights at once.
 _OURS = frozenset(INITIALISATIONS.values())
 
 

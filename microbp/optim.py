@@ -571,7 +571,7 @@ def listed(parameters: Parameters, where: str) -> list[Value]:
     found: list[Value] = [*(parameters.values() if isinstance(parameters, Mapping) else parameters)]
     if not found:
         raise ValueError(f"{where}: there are no parameters")
-    for place, value in enumerate(found if {*map(type, found)} != {Value} else ()):
+    for place, value in enumerate(found if [*map(type, found)].count(Value) < len(found) else ()):
         if not isinstance(value, Value):
             kind = type(value).__name__
             cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""

@@ -182,7 +182,7 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant."""
     if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
-    if type(held) is list and {*map(type, held)} == {Value}:
+    if type(held) is list and [*map(type, held)].count(Value) == len(held):
         return held.copy(), (len(held),)
     unequal = f"compile: the rows of {what} are of unequal length"
     try:
