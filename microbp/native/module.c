@@ -108,14 +108,15 @@ static int place_leaves(Program *p, const int64_t *op, int64_t N, const Column *
     return 0;
 }
 
-/* A step like the one before is one with it. */
-static void add_step(Program *p, const Step *made) {
-    Step *last = p->step + p->steps - 1;
-    if (p->steps && last->op == made->op && last->width == made->width && last->flags == made->flags &&
-        last->takes[0] == made->takes[0] && last->takes[1] == made->takes[1])
-        last->count++;
+/* A step like the one before, and beside it, is one with it. */
+static void add_step(Program *p, int part, const Step *made) {
+    Step *last = p->step[part] + p->steps[part] - 1;
+    if (p->steps[part] && last->op == made->op && last->width == made->width && last->flags == made->flags &&
+        last->takes[0] == made->takes[0] && last->takes[1] == made->takes[1] && last->out + last->count == made->out &&
+        last->arg + (int64_t)last->count * last->width == made->arg && (last->count == 1 || last->chain == made->chain))
+        last->count++, last->chain = made->chain;
     else
-        p->step[p->steps++] = *made;
+        p->step[part][p->steps[part]++] = *made;
 }
 
 /* When a node is computed, among IN_A_ROW: by its level, then its operation, then its number. */
@@ -133,7 +134,7 @@ static void not_before(int64_t *rank, int64_t other) {
 }
 
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
-   is given keeps the number that was recorded: a step over it does nothing. Of some nodes in a row that no sample changes,
+   is given keeps the number that was recorded. Of some nodes in a row that no sample changes,
    equal operations come side by side where none needs another; those that pass gradients on to one value keep their order,
    and so do those that may be undefined. Of each node: its slot, -1 so far; its rank; which one used it last. */
 static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *rank, int64_t *used, uint8_t *flags) {
@@ -149,12 +150,12 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
     p->slots = literals + K + 1;
     if (p->slots + M > INT32_MAX / 4) return refused("too many values", N);
     p->args = malloc((size_t)(M + 1) * sizeof *p->args);
-    p->step = malloc((size_t)(N + 1) * sizeof *p->step);
+    for (int part = 0; part < PARTS; part++) p->step[part] = malloc((size_t)(N + 1) * sizeof(Step));
     p->constant = calloc((size_t)p->slots, 8);
     p->flags = calloc((size_t)p->slots, 1);
     p->output = malloc((size_t)p->outputs * sizeof *p->output);
     self->node_of = malloc((size_t)p->slots * sizeof *self->node_of);
-    if (!p->args || !p->step || !p->constant || !p->flags || !p->output || !self->node_of) return PyErr_NoMemory(), -1;
+    if (!p->args || !p->step[WHOLE] || !p->step[SHARED_PART] || !p->step[VARYING_PART] || !p->constant || !p->flags || !p->output || !self->node_of) return PyErr_NoMemory(), -1;
     memset(slot, 0xff, (size_t)N * sizeof *slot);
     if (place_leaves(p, op, N, columns + PARAMS, columns + INPUTS, columns[TRAINS].l, slot)) return -1;
     int64_t begin = 0, undefined = -1;
@@ -193,7 +194,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
         const int32_t lists = lists_of(made.op), len = elements(made.op, width);
         if (slot[n] < 0) slot[n] = made.op < 0 ? constants++ : computed++;
         p->constant[slot[n]] = data[n], self->node_of[slot[n]] = (int32_t)n;
-        if (made.op < 0) continue;
+        if (made.op < 0 || !made.flags) continue;
+        made.out = slot[n], made.arg = (int32_t)p->arguments;
         for (int64_t a = 0; a < width; a++) {
             const int64_t arg = args[start + a], number = a < lists * len ? a / len : a - lists * len + lists;
             const int32_t from = arg < 0 ? (int32_t)(literals - 1 - arg) : slot[arg];
@@ -201,10 +203,10 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
             for (int wrt = 0; wrt < 2; wrt++)
                 if (p->flags[from] & (TRAINED | (wrt ? FROM_INPUT : 0))) made.takes[wrt] |= made.op < TABLE_ROWS ? 1 << number : 1;
         }
-        p->flags[slot[n]] = made.flags;
-        if (made.flags) p->arguments += width;
-        else made = (Step){.flags = STAYS, .count = 1};
-        add_step(p, &made);
+        made.chain = !lists && p->args[made.arg] == made.out - 1;
+        p->flags[made.out] = made.flags, p->arguments += width;
+        add_step(p, WHOLE, &made);
+        add_step(p, made.flags & VARIES ? VARYING_PART : SHARED_PART, &made);
     }
     for (int64_t n = 0; n < K; n++) p->constant[literals + n] = columns[CONSTS].d[n];
     p->constant[p->slots - 1] = 1.0;
@@ -217,7 +219,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
 
 static void machine_dealloc(Machine *self) {
     Program *p = &self->p;
-    free(p->args), free(p->step), free(p->constant), free(p->flags), free(p->output), free(self->node_of);
+    for (int part = 0; part < PARTS; part++) free(p->step[part]);
+    free(p->args), free(p->constant), free(p->flags), free(p->output), free(self->node_of);
     for (Affine *at = p->affine; at < p->affine + p->affines; at++) free(at->x.at), free(at->y.at), free(at->w.at), free(at->bias.at);
     free(p->affine), free(p->lane_step), free(p->lane_arg), free(p->row), free(p->spread);
     for (Room *room = self->room, *next; room; room = next) next = room->next, free(room);

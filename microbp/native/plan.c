@@ -227,10 +227,9 @@ int plan_lanes(Program *p) {
     if (!failed) {
         memset(p->row, 0xff, (size_t)p->slots * sizeof *p->row);
         memset(at.spread_of, 0xff, (size_t)p->slots * sizeof *at.spread_of);
-        const int32_t *arg = p->args;
-        Node *node = at.node + p->params + p->inputs;
-        for (const Step *step = p->step; step < p->step + p->steps; step++)
-            for (int32_t n = 0; n < step->count; n++, arg += step->width) *node++ = (Node){.step = step->flags & STAYS ? NULL : step, .arg = arg};
+        for (const Step *step = p->step[WHOLE], *end = step + p->steps[WHOLE]; step < end; step++)
+            for (int32_t n = 0; n < step->count; n++)
+                at.node[step->out + n] = (Node){.step = step, .arg = p->args + step->arg + (int64_t)n * step->width};
         for (int64_t n = 0; n < args; n++) at.node[p->args[n]].uses++;
         for (int64_t n = 0; n < p->outputs; n++) at.node[p->output[n]].uses += 2; /* it keeps a row */
         failed = planned(&at);
