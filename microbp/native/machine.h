@@ -70,6 +70,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
+    int64_t frozen;                          /* of the parameters */
     int64_t arguments, most;                 /* of all steps; in the longest list */
     int64_t steps[PARTS];
     Step *step[PARTS];
@@ -104,6 +105,7 @@ typedef struct {
     const double *const *column;         /* of each input, instead of x; values are in columns then, too */
     const int64_t *order;                /* which samples, or NULL for all in their order */
     int64_t samples;
+    int same;                            /* those of the call before, in the same room */
     double *values, *costs, *gradient, *dx;
 } Call;
 

@@ -101,6 +101,7 @@ static int place_leaves(Program *p, const int64_t *op, int64_t N, const Column *
     for (int64_t n = 0; n < p->params + p->inputs; n++) {
         const int64_t leaf = n < p->params ? params->l[n] : inputs->l[n - p->params];
         p->flags[n] = GIVEN | (n >= p->params ? VARIES | FROM_INPUT : trained[n] ? TRAINED : 0);
+        p->frozen += n < p->params && !trained[n];
         if (leaf < 0) continue;
         if (leaf >= N || op[leaf] >= 0 || slot[leaf] >= 0) return refused("a leaf that is none", n);
         slot[leaf] = (int32_t)n;
