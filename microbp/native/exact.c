@@ -10,16 +10,12 @@
 #define PASS(place, x) return g[arg[place]] += up * (x);
 #define PASS_IF(place, c, a, b) PASS(place, (c) ? (a) : (b))
 #define PASS_EACH(place, x) for (int64_t e = len - 1; e >= 0; e--) g[arg[(place) + e]] += up * (x); return up;
-#define VALUE(name) \
-    static inline double value_##name(const double *v, double first, const int32_t *arg, int64_t len, double *kept, int *bad)
-#define SLOPE(name, n) \
-    static inline double slope_##name##_##n(const double *v, double first, double *g, const int32_t *arg, int64_t len, \
-                                            double *kept, double y, double up, int *bad)
-#define SLOPES(name) \
-    static inline void slopes_##name(const double *v, double first, double *g, const int32_t *arg, int64_t len, \
-                                     double *kept, double y, double up, int *bad, int takes, double *next)
+#define OPERATION const double *v, double first, const int32_t *arg, int64_t len, double *kept, int *bad
+#define VALUE(name) static inline double value_##name(OPERATION)
+#define SLOPE(name, n) static inline double slope_##name##_##n(OPERATION, double *g, double y, double up)
+#define SLOPES(name) static inline void slopes_##name(OPERATION, double *g, double y, double up, int takes, double *next)
 #define TAKES(name, n) \
-    if (takes >> n & 1) *next = slope_##name##_##n(v, first, g, arg, len, kept, y, up, bad);
+    if (takes >> n & 1) *next = slope_##name##_##n(v, first, arg, len, kept, bad, g, y, up);
 
 #include "rows.h"
 
@@ -67,7 +63,7 @@ int exact_backward(const Program *p, const double *v, double *g, double *kept, i
         for (const int64_t len = elements(ROW_##name, width); out > first;) { \
             out--, arg -= lists ? width : singles; \
             if (!chain) next = g[out]; \
-            slopes_##name(v, v[*arg], g, arg, len, kept, v[out], next, &bad, takes, &next); \
+            slopes_##name(v, v[*arg], arg, len, kept, &bad, g, v[out], next, takes, &next); \
         } \
         break;
             ROWS(BACKWARD)

@@ -30,12 +30,12 @@ static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x
 
 /* 2**n for a whole number -1023 < n <= 1023: n goes into the exponent's bits. */
 INLINE double power_of_two(double n) {
-    double shifted = n + (ROUND + 1023.0);
-    uint64_t exponent;
-    memcpy(&exponent, &shifted, 8);
-    exponent <<= 52;
-    memcpy(&shifted, &exponent, 8);
-    return shifted;
+    union {
+        double number;
+        uint64_t bits;
+    } shifted = {n + (ROUND + 1023.0)};
+    shifted.bits <<= 52;
+    return shifted.number;
 }
 
 /* A polynomial: the even and the odd powers, side by side. */
@@ -128,14 +128,10 @@ INLINE double fast_tanh(double x) {
         left_out[l] += leave; \
         T(t) += leave == 0.0 ? next : 0.0; \
     }
-#define VALUE(name) \
-    static void value_##name(double *V, const int32_t *arg, int len, double *kept, int32_t row, int lanes)
-#define SLOPE(name, n) \
-    INLINE void slope_##name##_##n(const double *V, double *G, const int32_t *arg, int len, double *kept, \
-                                   int32_t row, int lanes)
-#define SLOPES(name) \
-    static void slopes_##name(const double *V, double *G, const int32_t *arg, int len, double *kept, \
-                              int32_t row, int lanes, int takes)
+#define STEP const int32_t *arg, int len, double *kept, int32_t row, int lanes
+#define VALUE(name) static void value_##name(double *V, STEP)
+#define SLOPE(name, n) INLINE void slope_##name##_##n(const double *V, double *G, STEP)
+#define SLOPES(name) static void slopes_##name(const double *V, double *G, STEP, int takes)
 #define TAKES(name, n) \
     if (takes >> n & 1) slope_##name##_##n(V, G, arg, len, kept, row, lanes);
 
@@ -251,12 +247,7 @@ static int forward(const Program *p, Room *room, int lanes) {
     case ROW_##name: value_##name(V, arg, step->len, kept, step->row, lanes); break;
             ROWS(FORWARD)
         }
-        if (step->may_fail) {
-            const double *row = V + (int64_t)step->row * lanes;
-            int odd = 0;
-            EVERY odd |= !(fabs(row[l]) < INFINITY);
-            suspect |= odd;
-        }
+        if (step->may_fail) suspect |= !all_finite(V + (int64_t)step->row * lanes, lanes);
     }
     return suspect;
 }

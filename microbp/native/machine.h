@@ -70,8 +70,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
-    int64_t frozen;                          /* of the parameters */
-    int64_t arguments, most;                 /* of all steps; in the longest list */
+    int64_t arguments, most, frozen;         /* of all steps; in the longest list; parameters that stay */
     int64_t steps[PARTS];
     Step *step[PARTS];
     int32_t *args;

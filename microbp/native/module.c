@@ -275,14 +275,7 @@ static void give_back(Machine *self, Room *room) {
     if (room) room->next = self->room, self->room = room;
 }
 
-/* The sum of the costs; nan where a derivative is not finite. */
-static double total(const Call *call, int64_t params) {
-    double sum = -0.0;
-    for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    return all_finite(call->gradient, params) ? sum : NAN;
-}
-
-/* None, or of costs their sum; (sample, node) where an operation is undefined. */
+/* None, or of costs their sum, nan where a derivative is not finite; (sample, node) where an operation is undefined. */
 static PyObject *computed(Machine *self, const Call *call, long threads) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
@@ -293,8 +286,10 @@ static PyObject *computed(Machine *self, const Call *call, long threads) {
     give_back(self, room);
     if (state == RAISED) return NULL;
     if (state == UNDEFINED) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
-    if (call->costs) return PyFloat_FromDouble(total(call, self->p.params));
-    Py_RETURN_NONE;
+    if (!call->costs) Py_RETURN_NONE;
+    double sum = -0.0;
+    for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
+    return PyFloat_FromDouble(all_finite(call->gradient, self->p.params) ? sum : NAN);
 }
 
 /* run(threads, x, theta, out, costs, gradient, dx), of which out or the other three, or dx may be None. */
@@ -415,11 +410,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     if (!module) return NULL;
     PyObject *names = PyList_New(0);
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
-        if (variants[n]->supported()) {
-            PyObject *text = PyUnicode_FromString(variants[n]->name);
-            PyList_Append(names, text);
-            Py_XDECREF(text);
-        }
+        if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
     PyModule_AddIntConstant(module, "interface", 4); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);

@@ -76,8 +76,7 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         memcpy(V + i * lanes, x, (size_t)here * 8);
         for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
     }
-    const int there = call->same && call->samples <= lanes;
-    for (int l = 0; l < lanes && !call->column && !there; l += LANES) { /* what is beyond the samples repeats the last */
+    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) { /* what is beyond the samples repeats the last */
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
@@ -219,11 +218,10 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     memcpy(theta, at->theta, (size_t)P * 8);
     for (; step < at->steps; first += at->sizes[step++]) {
         const int64_t n = at->sizes[step];
-        const int64_t *order = at->order + first;
         const double shares = at->mean ? (double)n : 1.0;
         double *gradient = made + step % 2 * each, *out = gradient + P;
-        Call call = {.x = at->x, .order = order, .samples = n, .theta = theta, .costs = costs, .gradient = gradient,
-                     .same = step && at->sizes[step - 1] == n && !memcmp(order - n, order, (size_t)n * 8)};
+        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient,
+                     .same = step && at->sizes[step - 1] == n && !memcmp(at->order + first - n, at->order + first, (size_t)n * 8)};
         if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
