@@ -178,6 +178,66 @@ def test_a_batch_has_the_same_bits_on_every_run() -> None:
 
 
 @native
+@pytest.mark.parametrize("samples", [1, 2, 8, 9, 100, 300])
+def test_samples_without_a_loss_pass_nothing_back(samples: int) -> None:
+    rng = np.random.default_rng(samples)
+    x, target = [Value(0.3), Value(-0.2)], Value(1.0)
+    net = microbp.MLP(2, [5, 4, 1], activation="tanh", seed=3)
+    score, params = net(x), net.parameters()
+    cost = (1.0 - target * score).relu()
+    theirs, ours = (microbp.compile(cost, [*x, target], params, form=form) for form in ("straight", "native"))
+    points = rng.normal(size=(samples, 2))
+    signs = np.sign(microbp.compile(score, x, params)(points))
+    for content in {0, samples // 2, samples}:
+        targets = np.where(np.arange(samples) < content, 1e6, -1.0) * signs
+        given = np.column_stack([points, targets])
+        right, found = (each.value_and_grad(given, wrt_inputs=True) for each in (theirs, ours))
+        assert np.count_nonzero(right.costs) == samples - content
+        np.testing.assert_allclose(found.costs, right.costs, rtol=1e-12)
+        for one, other in ((found.gradient, right.gradient), (found.inputs, right.inputs)):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * abs(other).max())
+
+
+@native
+def test_of_what_is_infinite_a_sample_without_a_loss_passes_nan_back() -> None:
+    w, x = [Value(1.0), Value(2.0)], [Value(0.5), Value(0.25)]
+    cost = (1.0 - microbp.dot(w, x)).relu()
+    given = np.array([[5.0, 1.0]] * 20 + [[math.inf, 1.0]])
+    both = [microbp.compile(cost, x, w, form=form, finite=False) for form in ("straight", "native")]
+    right, found = (each.value_and_grad(given).gradient for each in both)
+    np.testing.assert_array_equal(found, right)
+    assert np.isnan(found[0])
+    assert found[1] == 0.0
+
+
+@native
+@pytest.mark.parametrize("samples", [1, 5])
+def test_chains_have_the_bits_of_python(samples: int) -> None:
+    rng = np.random.default_rng(0)
+    w, x = [Value(float(each)) for each in rng.normal(size=40)], Value(0.7)
+    total = w[0] * w[0]
+    for each in w[1:26]:
+        total = total + each * each
+    for each in w[26:]:  # the one before stands second, twice, and is used again
+        total = (each - total) * each + (total + total)
+    for each in w:
+        total = total - each
+    for _ in range(5):
+        total = total.sin()
+    for _ in range(5):
+        total = total * total
+    cost = total + x * w[3] + w[5]
+    theirs, ours = (microbp.compile(cost, [x], w, form=form) for form in ("straight", "native"))
+    given = rng.normal(size=(samples, 1))
+    right, found = (each.value_and_grad(given) for each in (theirs, ours))
+    if samples == 1:
+        assert (found.cost, found.gradient.tolist()) == (right.cost, right.gradient.tolist())
+    np.testing.assert_allclose(
+        found.gradient, right.gradient, rtol=1e-12, atol=1e-12 * abs(right.gradient).max()
+    )
+
+
+@native
 def test_a_layer_is_one_product_also_where_its_sums_are_written_out() -> None:
     random = Random(0)  # noqa: S311
     w = [[Value(random.uniform(-1.0, 1.0)) for _ in range(4)] for _ in range(3)]

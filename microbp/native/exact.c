@@ -5,43 +5,35 @@
 #include "single.h"
 
 /* -------------------------------------------------------------------------- the rows, read as single numbers */
-#define A(place) v[arg[place]]
+#define A(place) ((place) ? v[arg[place]] : first)
 #define E(place) v[arg[(place) + e]]
-#define PASS(place, x) g[arg[place]] += up * (x);
-#define PASS_IF(place, c, a, b) g[arg[place]] += up * ((c) ? (a) : (b));
-#define PASS_EACH(place, x) for (int64_t e = len - 1; e >= 0; e--) g[arg[(place) + e]] += up * (x);
-#define VALUE(name) \
-    static inline double value_##name(const double *v, const int32_t *arg, int64_t len, double *kept, int *bad)
-#define SLOPE(name, n) \
-    static inline void slope_##name##_##n(const double *v, double *g, const int32_t *arg, int64_t len, \
-                                          double *kept, double y, double up, int *bad)
-#define SLOPES(name) \
-    static inline void slopes_##name(const double *v, double *g, const int32_t *arg, int64_t len, \
-                                     double *kept, double y, double up, int *bad, int takes)
+#define PASS(place, x) return g[arg[place]] += up * (x);
+#define PASS_IF(place, c, a, b) PASS(place, (c) ? (a) : (b))
+#define PASS_EACH(place, x) for (int64_t e = len - 1; e >= 0; e--) g[arg[(place) + e]] += up * (x); return up;
+#define OPERATION const double *v, double first, const int32_t *arg, int64_t len, double *kept, int *bad
+#define VALUE(name) static inline double value_##name(OPERATION)
+#define SLOPE(name, n) static inline double slope_##name##_##n(OPERATION, double *g, double y, double up)
+#define SLOPES(name) static inline void slopes_##name(OPERATION, double *g, double y, double up, int takes, double *next)
 #define TAKES(name, n) \
-    if (takes >> n & 1) slope_##name##_##n(v, g, arg, len, kept, y, up, bad);
+    if (takes >> n & 1) *next = slope_##name##_##n(v, first, arg, len, kept, bad, g, y, up);
 
 #include "rows.h"
 
 /* ------------------------------------------------------------------------------------------------- the loops */
-static inline int of_part(const Step *step, int part) { return part >> (step->flags & (VARIES | STAYS)) & 1; }
-
+/* A chain keeps what goes from one operation to the next in a register: memory takes longer to give it back than an
+   addition takes. Place 0 is the last that SLOPES serves, so that `next` is the whole gradient of the one before. */
 int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
-    const int32_t *arg = p->args;
-    double *out = v + p->params + p->inputs;
-    for (const Step *step = p->step, *end = step + p->steps; step < end; step++) {
+    for (const Step *step = p->step[part], *end = step + p->steps[part]; step < end; step++) {
+        const int32_t *arg = p->args + step->arg;
         const int64_t width = step->width;
-        double *last = out + step->count;
+        double *out = v + step->out, *last = out + step->count, y = v[*arg];
         int bad = 0;
-        if (!of_part(step, part)) {
-            out = last, arg += step->count * width;
-            continue;
-        }
         switch (step->op) {
 #define FORWARD(name, singles, lists, may_fail) \
     case ROW_##name: \
         for (const int64_t len = elements(ROW_##name, width); out < last; out++, arg += lists ? width : singles) { \
-            *out = value_##name(v, arg, len, kept, &bad); \
+            if (!step->chain) y = v[*arg]; \
+            *out = y = value_##name(v, y, arg, len, kept, &bad); \
             if (bad) return out - v; \
         } \
         break;
@@ -58,21 +50,20 @@ int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
 
 int exact_backward(const Program *p, const double *v, double *g, double *kept, int part, int wrt_inputs) {
     int bad = 0; /* a derivative that math refuses is what IEEE 754 has there */
-    const int32_t *arg = p->args + p->arguments;
-    int64_t out = p->params + p->inputs + p->computed;
-    for (const Step *step = p->step + p->steps - 1; step >= p->step; step--) {
-        const int takes = step->takes[wrt_inputs];
-        const int64_t width = step->width, first = out - step->count;
-        if (!takes || !of_part(step, part)) {
-            out = first, arg -= step->count * width;
-            continue;
-        }
+    for (const Step *step = p->step[part] + p->steps[part] - 1; step >= p->step[part]; step--) {
+        const int takes = step->takes[wrt_inputs], chain = step->chain & takes;
+        const int64_t width = step->width, first = step->out;
+        const int32_t *arg = p->args + step->arg + step->count * width;
+        int64_t out = first + step->count;
+        double next = g[out - 1];
+        if (!takes) continue;
         switch (step->op) {
 #define BACKWARD(name, singles, lists, may_fail) \
     case ROW_##name: \
         for (const int64_t len = elements(ROW_##name, width); out > first;) { \
             out--, arg -= lists ? width : singles; \
-            slopes_##name(v, g, arg, len, kept, v[out], g[out], &bad, takes); \
+            if (!chain) next = g[out]; \
+            slopes_##name(v, v[*arg], arg, len, kept, &bad, g, v[out], next, takes, &next); \
         } \
         break;
             ROWS(BACKWARD)

@@ -22,6 +22,7 @@ enum { WIDE = 2, TALL = 2 };
 #endif
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8)));
+typedef uint64_t bits __attribute__((vector_size(WIDE * 8)));
 
 /* ------------------------------------------------------ exponentials, in loops that vectorise */
 static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
@@ -29,12 +30,12 @@ static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x
 
 /* 2**n for a whole number -1023 < n <= 1023: n goes into the exponent's bits. */
 INLINE double power_of_two(double n) {
-    double shifted = n + (ROUND + 1023.0);
-    uint64_t bits;
-    memcpy(&bits, &shifted, 8);
-    bits <<= 52;
-    memcpy(&shifted, &bits, 8);
-    return shifted;
+    union {
+        double number;
+        uint64_t bits;
+    } shifted = {n + (ROUND + 1023.0)};
+    shifted.bits <<= 52;
+    return shifted.number;
 }
 
 /* A polynomial: the even and the odd powers, side by side. */
@@ -127,14 +128,10 @@ INLINE double fast_tanh(double x) {
         left_out[l] += leave; \
         T(t) += leave == 0.0 ? next : 0.0; \
     }
-#define VALUE(name) \
-    static void value_##name(double *V, const int32_t *arg, int len, double *kept, int32_t row, int lanes)
-#define SLOPE(name, n) \
-    INLINE void slope_##name##_##n(const double *V, double *G, const int32_t *arg, int len, double *kept, \
-                                   int32_t row, int lanes)
-#define SLOPES(name) \
-    static void slopes_##name(const double *V, double *G, const int32_t *arg, int len, double *kept, \
-                              int32_t row, int lanes, int takes)
+#define STEP const int32_t *arg, int len, double *kept, int32_t row, int lanes
+#define VALUE(name) static void value_##name(double *V, STEP)
+#define SLOPE(name, n) INLINE void slope_##name##_##n(const double *V, double *G, STEP)
+#define SLOPES(name) static void slopes_##name(const double *V, double *G, STEP, int takes)
 #define TAKES(name, n) \
     if (takes >> n & 1) slope_##name##_##n(V, G, arg, len, kept, row, lanes);
 
@@ -143,10 +140,22 @@ INLINE double fast_tanh(double x) {
 #include "rows.h"
 
 /* ------------------------------------------------------------------------------------------ products of matrices */
-/* to[i] += sum over j of W(i, j) from[j], in tiles of TALL rows and LANES samples. */
+/* Whether y = W x passes a gradient on in LANES samples. Where it passes 0, as for samples without a loss, so get W and x,
+   if they are finite; if they are not, y is not. */
+static int passes(const Affine *at, const double *V, const double *G, int lanes, int start) {
+    bits seen = {0};
+    for (int64_t i = 0; i < at->m; i++)
+        for (int64_t l = (int64_t)at->y.at[i] * lanes + start, end = l + LANES; l < end; l += WIDE)
+            seen |= (bits)(*(const vec *)(V + l) * 0.0 + *(const vec *)(G + l));
+    uint64_t found = 0;
+    for (int l = 0; l < WIDE; l++) found |= seen[l] * 2; /* but for the sign of 0 */
+    return found != 0;
+}
+
+/* to[i] += sum over j of W(i, j) from[j], in tiles of TALL rows and LANES samples; of those from one to another. */
 static void product(double *to_rows, int64_t m, const int32_t *to, const double *w, int64_t down, int64_t along,
-                    const double *from_rows, int64_t k, const int32_t *from, int lanes) {
-    for (int l = 0; l < lanes; l += LANES) {
+                    const double *from_rows, int64_t k, const int32_t *from, int lanes, int start, int end) {
+    for (int l = start; l < end; l += LANES) {
         int64_t i = 0;
 #define TILE(height)                                                                                         \
     for (; i + (height) <= m; i += (height)) {                                                               \
@@ -184,7 +193,7 @@ INLINE double summed(const double *row, int lanes) {
 
 /* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of up to 3 by 4. */
 static void outer(double *w, int64_t down, int64_t along, const double *dy_rows, int64_t m, const int32_t *dy,
-                  const double *x_rows, int64_t k, const int32_t *x, int lanes) {
+                  const double *x_rows, int64_t k, const int32_t *x, int lanes, int start, int end) {
     for (int64_t j = 0; j < k; j += 4) {
         const double *r[4];
         for (int b = 0; b < 4; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes;
@@ -194,7 +203,7 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
         const double *d[height];                                                                             \
         vec sum[height][4] = {{{0.0}}};                                                                      \
         for (int a = 0; a < (height); a++) d[a] = dy_rows + (int64_t)dy[i + a] * lanes;                      \
-        for (int l = 0; l < lanes; l += WIDE)                                                                \
+        for (int l = start; l < end; l += WIDE)                                                              \
             _Pragma("GCC unroll 4") for (int b = 0; b < 4; b++) {                                            \
                 vec here = *(const vec *)(r[b] + l);                                                         \
                 IN_A_REGISTER(here);                                                                         \
@@ -230,7 +239,7 @@ static int forward(const Program *p, Room *room, int lanes) {
                 double *row = V + (int64_t)at->y.at[i] * lanes;
                 EVERY row[l] = start;
             }
-            product(V, at->m, at->y.at, w, at->down, at->along, V, at->k, at->x.at, lanes);
+            product(V, at->m, at->y.at, w, at->down, at->along, V, at->k, at->x.at, lanes, 0, lanes);
             continue;
         }
         switch (step->op) {
@@ -238,12 +247,7 @@ static int forward(const Program *p, Room *room, int lanes) {
     case ROW_##name: value_##name(V, arg, step->len, kept, step->row, lanes); break;
             ROWS(FORWARD)
         }
-        if (step->may_fail) {
-            const double *row = V + (int64_t)step->row * lanes;
-            int odd = 0;
-            EVERY odd |= !(fabs(row[l]) < INFINITY);
-            suspect |= odd;
-        }
+        if (step->may_fail) suspect |= !all_finite(V + (int64_t)step->row * lanes, lanes);
     }
     return suspect;
 }
@@ -257,8 +261,13 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
             const Affine *at = p->affine + step->row;
             const double *w = (at->even ? room->v : room->w) + at->base;
             double *dw = (at->even ? g : room->w + p->gathered) + at->base;
-            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x.at, w, at->along, at->down, G, at->m, at->y.at, lanes);
-            if (at->takes_w) outer(dw, at->down, at->along, G, at->m, at->y.at, V, at->k, at->x.at, lanes);
+            for (int start = 0, end; start < lanes; start = end) {
+                const int live = passes(at, V, G, lanes, start);
+                for (end = start + LANES; end < lanes && passes(at, V, G, lanes, end) == live; end += LANES) {}
+                if (live && at->takes_x[wrt_inputs])
+                    product(G, at->k, at->x.at, w, at->along, at->down, G, at->m, at->y.at, lanes, start, end);
+                if (live && at->takes_w) outer(dw, at->down, at->along, G, at->m, at->y.at, V, at->k, at->x.at, lanes, start, end);
+            }
             for (int64_t i = 0; i < at->m; i++)
                 if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);
             if (at->takes_w && !at->even)

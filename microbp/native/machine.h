@@ -21,19 +21,22 @@ static const int32_t widths[][3] = {
     ROWS(WIDTHS)
 };
 
-/* What a slot depends on: on the sample; on a parameter that is trained; on an input; on any of these or a parameter. Of a
-   step that does nothing, since its outputs stay as they are. */
-enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4, GIVEN = 8, STAYS = 16 };
+/* What a slot depends on: on the sample; on a parameter that is trained; on an input; on any of these or a parameter. */
+enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4, GIVEN = 8 };
+/* The parts of a program to run for one sample: all, what no sample changes, the others. */
+enum { WHOLE, SHARED_PART, VARYING_PART, PARTS };
 /* The most samples in a row, and in how many their number is a multiple. */
 enum { MOST_LANES = 128, LANES = 8 };
 
-/* Its outputs follow those of the step before, and so do their arguments: long programs are read from memory, and small. */
+/* Equal operations whose outputs lie side by side, and so do their arguments. */
 typedef struct {
     int32_t op;        /* a row of the table; from TABLE_ROWS on, one that the user has defined */
     int32_t count;     /* of outputs */
     int32_t width;     /* how many arguments each has */
+    int32_t out, arg;  /* the slot of the first output; where its arguments begin */
     uint8_t flags;     /* what the outputs depend on */
     uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
+    uint8_t chain;     /* 1 where each first argument, but for the first one, is the output before */
 } Step;
 
 /* How many lists a row has, and how many elements each of them. */
@@ -67,8 +70,9 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
-    int64_t steps, arguments, most;          /* steps; their arguments; the longest list */
-    Step *step;
+    int64_t arguments, most, frozen;         /* of all steps; in the longest list; parameters that stay */
+    int64_t steps[PARTS];
+    Step *step[PARTS];
     int32_t *args;
     double *constant;                        /* what stands in a slot before anything is computed */
     uint8_t *flags;                          /* of each slot */
@@ -100,6 +104,7 @@ typedef struct {
     const double *const *column;         /* of each input, instead of x; values are in columns then, too */
     const int64_t *order;                /* which samples, or NULL for all in their order */
     int64_t samples;
+    int same;                            /* those of the call before, in the same room */
     double *values, *costs, *gradient, *dx;
 } Call;
 
@@ -113,9 +118,7 @@ typedef struct {
     double *best, *gradient;             /* the parameters of the lowest cost, and that cost; that of the last step */
 } Course;
 
-/* exact.c: one sample with the bits of the eager engine. The parts to run: those that vary, those that do not. */
-enum { SHARED_PART = 1, VARYING_PART = 2, WHOLE = 3 };
-/* Returns the slot that is undefined, or -1; -2 where Python has raised. */
+/* exact.c: one sample with the bits of the eager engine. Returns the slot that is undefined, or -1; -2 where Python has raised. */
 int64_t exact_forward(const Program *, double *v, double *kept, int part);
 int exact_backward(const Program *, const double *v, double *g, double *kept, int part, int wrt_inputs);
 /* The part forward and, for the slopes, all backward. */

@@ -101,6 +101,7 @@ static int place_leaves(Program *p, const int64_t *op, int64_t N, const Column *
     for (int64_t n = 0; n < p->params + p->inputs; n++) {
         const int64_t leaf = n < p->params ? params->l[n] : inputs->l[n - p->params];
         p->flags[n] = GIVEN | (n >= p->params ? VARIES | FROM_INPUT : trained[n] ? TRAINED : 0);
+        p->frozen += n < p->params && !trained[n];
         if (leaf < 0) continue;
         if (leaf >= N || op[leaf] >= 0 || slot[leaf] >= 0) return refused("a leaf that is none", n);
         slot[leaf] = (int32_t)n;
@@ -108,14 +109,15 @@ static int place_leaves(Program *p, const int64_t *op, int64_t N, const Column *
     return 0;
 }
 
-/* A step like the one before is one with it. */
-static void add_step(Program *p, const Step *made) {
-    Step *last = p->step + p->steps - 1;
-    if (p->steps && last->op == made->op && last->width == made->width && last->flags == made->flags &&
-        last->takes[0] == made->takes[0] && last->takes[1] == made->takes[1])
-        last->count++;
+/* A step like the one before, and beside it, is one with it. */
+static void add_step(Program *p, int part, const Step *made) {
+    Step *last = p->step[part] + p->steps[part] - 1;
+    if (p->steps[part] && last->op == made->op && last->width == made->width && last->flags == made->flags &&
+        last->takes[0] == made->takes[0] && last->takes[1] == made->takes[1] && last->out + last->count == made->out &&
+        last->arg + (int64_t)last->count * last->width == made->arg && (last->count == 1 || last->chain == made->chain))
+        last->count++, last->chain = made->chain;
     else
-        p->step[p->steps++] = *made;
+        p->step[part][p->steps[part]++] = *made;
 }
 
 /* When a node is computed, among IN_A_ROW: by its level, then its operation, then its number. */
@@ -133,7 +135,7 @@ static void not_before(int64_t *rank, int64_t other) {
 }
 
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
-   is given keeps the number that was recorded: a step over it does nothing. Of some nodes in a row that no sample changes,
+   is given keeps the number that was recorded. Of some nodes in a row that no sample changes,
    equal operations come side by side where none needs another; those that pass gradients on to one value keep their order,
    and so do those that may be undefined. Of each node: its slot, -1 so far; its rank; which one used it last. */
 static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *rank, int64_t *used, uint8_t *flags) {
@@ -149,12 +151,12 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
     p->slots = literals + K + 1;
     if (p->slots + M > INT32_MAX / 4) return refused("too many values", N);
     p->args = malloc((size_t)(M + 1) * sizeof *p->args);
-    p->step = malloc((size_t)(N + 1) * sizeof *p->step);
+    for (int part = 0; part < PARTS; part++) p->step[part] = malloc((size_t)(N + 1) * sizeof(Step));
     p->constant = calloc((size_t)p->slots, 8);
     p->flags = calloc((size_t)p->slots, 1);
     p->output = malloc((size_t)p->outputs * sizeof *p->output);
     self->node_of = malloc((size_t)p->slots * sizeof *self->node_of);
-    if (!p->args || !p->step || !p->constant || !p->flags || !p->output || !self->node_of) return PyErr_NoMemory(), -1;
+    if (!p->args || !p->step[WHOLE] || !p->step[SHARED_PART] || !p->step[VARYING_PART] || !p->constant || !p->flags || !p->output || !self->node_of) return PyErr_NoMemory(), -1;
     memset(slot, 0xff, (size_t)N * sizeof *slot);
     if (place_leaves(p, op, N, columns + PARAMS, columns + INPUTS, columns[TRAINS].l, slot)) return -1;
     int64_t begin = 0, undefined = -1;
@@ -193,7 +195,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
         const int32_t lists = lists_of(made.op), len = elements(made.op, width);
         if (slot[n] < 0) slot[n] = made.op < 0 ? constants++ : computed++;
         p->constant[slot[n]] = data[n], self->node_of[slot[n]] = (int32_t)n;
-        if (made.op < 0) continue;
+        if (made.op < 0 || !made.flags) continue;
+        made.out = slot[n], made.arg = (int32_t)p->arguments;
         for (int64_t a = 0; a < width; a++) {
             const int64_t arg = args[start + a], number = a < lists * len ? a / len : a - lists * len + lists;
             const int32_t from = arg < 0 ? (int32_t)(literals - 1 - arg) : slot[arg];
@@ -201,10 +204,10 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
             for (int wrt = 0; wrt < 2; wrt++)
                 if (p->flags[from] & (TRAINED | (wrt ? FROM_INPUT : 0))) made.takes[wrt] |= made.op < TABLE_ROWS ? 1 << number : 1;
         }
-        p->flags[slot[n]] = made.flags;
-        if (made.flags) p->arguments += width;
-        else made = (Step){.flags = STAYS, .count = 1};
-        add_step(p, &made);
+        made.chain = !lists && p->args[made.arg] == made.out - 1;
+        p->flags[made.out] = made.flags, p->arguments += width;
+        add_step(p, WHOLE, &made);
+        add_step(p, made.flags & VARIES ? VARYING_PART : SHARED_PART, &made);
     }
     for (int64_t n = 0; n < K; n++) p->constant[literals + n] = columns[CONSTS].d[n];
     p->constant[p->slots - 1] = 1.0;
@@ -217,7 +220,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
 
 static void machine_dealloc(Machine *self) {
     Program *p = &self->p;
-    free(p->args), free(p->step), free(p->constant), free(p->flags), free(p->output), free(self->node_of);
+    for (int part = 0; part < PARTS; part++) free(p->step[part]);
+    free(p->args), free(p->constant), free(p->flags), free(p->output), free(self->node_of);
     for (Affine *at = p->affine; at < p->affine + p->affines; at++) free(at->x.at), free(at->y.at), free(at->w.at), free(at->bias.at);
     free(p->affine), free(p->lane_step), free(p->lane_arg), free(p->row), free(p->spread);
     for (Room *room = self->room, *next; room; room = next) next = room->next, free(room);
@@ -271,14 +275,7 @@ static void give_back(Machine *self, Room *room) {
     if (room) room->next = self->room, self->room = room;
 }
 
-/* The sum of the costs; nan where a derivative is not finite. */
-static double total(const Call *call, int64_t params) {
-    double sum = -0.0;
-    for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    return all_finite(call->gradient, params) ? sum : NAN;
-}
-
-/* None, or of costs their sum; (sample, node) where an operation is undefined. */
+/* None, or of costs their sum, nan where a derivative is not finite; (sample, node) where an operation is undefined. */
 static PyObject *computed(Machine *self, const Call *call, long threads) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
@@ -289,8 +286,10 @@ static PyObject *computed(Machine *self, const Call *call, long threads) {
     give_back(self, room);
     if (state == RAISED) return NULL;
     if (state == UNDEFINED) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
-    if (call->costs) return PyFloat_FromDouble(total(call, self->p.params));
-    Py_RETURN_NONE;
+    if (!call->costs) Py_RETURN_NONE;
+    double sum = -0.0;
+    for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
+    return PyFloat_FromDouble(all_finite(call->gradient, self->p.params) ? sum : NAN);
 }
 
 /* run(threads, x, theta, out, costs, gradient, dx), of which out or the other three, or dx may be None. */
@@ -411,11 +410,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     if (!module) return NULL;
     PyObject *names = PyList_New(0);
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
-        if (variants[n]->supported()) {
-            PyObject *text = PyUnicode_FromString(variants[n]->name);
-            PyList_Append(names, text);
-            Py_XDECREF(text);
-        }
+        if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
     PyModule_AddIntConstant(module, "interface", 4); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);

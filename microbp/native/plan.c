@@ -201,7 +201,7 @@ static int planned(Planner *at) {
         if (!sum) add_single(at, (int32_t)slot);
         else if (add_affine(at, (int32_t)slot)) return -1;
     }
-    for (int64_t n = 0; n < p->outputs; n++) row_of(at, p->output[n]);
+    for (int64_t n = 0; n < p->outputs; n++) p->row[p->output[n]] = row_of(at, p->output[n]);
     for (Affine *each = p->affine; each < p->affine + p->affines; each++) {
         const int64_t coefficients = (int64_t)each->m * each->k;
         finish(at, each);
@@ -227,16 +227,12 @@ int plan_lanes(Program *p) {
     if (!failed) {
         memset(p->row, 0xff, (size_t)p->slots * sizeof *p->row);
         memset(at.spread_of, 0xff, (size_t)p->slots * sizeof *at.spread_of);
-        const int32_t *arg = p->args;
-        Node *node = at.node + p->params + p->inputs;
-        for (const Step *step = p->step; step < p->step + p->steps; step++)
-            for (int32_t n = 0; n < step->count; n++, arg += step->width) *node++ = (Node){.step = step->flags & STAYS ? NULL : step, .arg = arg};
+        for (const Step *step = p->step[WHOLE], *end = step + p->steps[WHOLE]; step < end; step++)
+            for (int32_t n = 0; n < step->count; n++)
+                at.node[step->out + n] = (Node){.step = step, .arg = p->args + step->arg + (int64_t)n * step->width};
         for (int64_t n = 0; n < args; n++) at.node[p->args[n]].uses++;
         for (int64_t n = 0; n < p->outputs; n++) at.node[p->output[n]].uses += 2; /* it keeps a row */
         failed = planned(&at);
-        /* outputs that no sample changes have a row that is filled */
-        for (int64_t n = 0; n < p->outputs && !failed; n++)
-            if (p->row[p->output[n]] < 0) p->row[p->output[n]] = at.spread_of[p->output[n]];
     }
     free(at.node), free(at.stack), free(at.spread_of), free(at.row_flags), free(at.w.at), free(at.x.at);
     return failed;

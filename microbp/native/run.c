@@ -32,11 +32,12 @@ int lanes_for(const Program *p, int64_t samples) {
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
-/* Whether all numbers are, in a loop that vectorises. */
+/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
 int all_finite(const double *x, int64_t count) {
-    double odd = 0.0;
-    for (int64_t n = 0; n < count; n++) odd = fabs(x[n]) < INFINITY ? odd : 1.0;
-    return odd == 0.0;
+    const uint64_t ones = 0x7ffull << 52;
+    uint64_t seen = 0, each;
+    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
+    return !(seen >> 63);
 }
 
 /* Where the inputs of a sample stand, if not in columns. */
@@ -75,7 +76,7 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         memcpy(V + i * lanes, x, (size_t)here * 8);
         for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
     }
-    for (int l = 0; l < lanes && !call->column; l += LANES) { /* what is beyond the samples repeats the last */
+    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) { /* what is beyond the samples repeats the last */
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
@@ -179,7 +180,9 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = p->flags[n] & TRAINED ? total[n] : 0.0;
+        memcpy(call->gradient, total, (size_t)p->params * 8);
+        for (int64_t n = 0; n < p->params && p->frozen; n++)
+            if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
         job.suspect |= !all_finite(call->gradient, p->params);
     }
     free(job.total);
@@ -203,25 +206,28 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     const int64_t P = p->params, M = at->memories, until = milliseconds() + at->milliseconds;
     const int penalised = update->outputs > M + 1;
     const double **column = malloc((size_t)(M + 2) * sizeof *column);
-    double *gradient = malloc((size_t)((1 + update->outputs) * P + at->longest + update->params) * 8);
-    if (!column || !gradient) return free(column), free(gradient), -1;
-    double *theta = room->v, *out = gradient + P, *costs = out + update->outputs * P, *same = costs + at->longest;
-    int64_t step = 0, first = 0, fault[2], frozen = 0, apart = 2;
+    const int64_t each = (1 + update->outputs) * P; /* of a step: the gradient, and what the update makes of it */
+    double *made = malloc((size_t)(2 * each + at->longest + update->params) * 8);
+    if (!column || !made) return free(column), free(made), -1;
+    double *theta = room->v, *costs = made + 2 * each, *same = costs + at->longest;
+    int64_t step = 0, first = 0, fault[2], apart = 2;
     /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
-    column[0] = theta, column[1] = gradient;
+    column[0] = theta;
     for (int64_t m = 0; m < M; m++)
         if (!at->alike[m]) column[apart++] = at->memory + m * P;
-    for (int64_t i = 0; i < P; i++) theta[i] = at->theta[i], frozen |= !(p->flags[i] & TRAINED);
+    memcpy(theta, at->theta, (size_t)P * 8);
     for (; step < at->steps; first += at->sizes[step++]) {
         const int64_t n = at->sizes[step];
         const double shares = at->mean ? (double)n : 1.0;
-        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient};
+        double *gradient = made + step % 2 * each, *out = gradient + P;
+        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient,
+                     .same = step && at->sizes[step - 1] == n && !memcmp(at->order + first - n, at->order + first, (size_t)n * 8)};
         if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
         if (shares != 1.0) for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
         int64_t alike = 1;
-        same[0] = at->rates[step];
+        same[0] = at->rates[step], column[1] = gradient;
         for (int64_t m = 0; m < M; m++)
             if (at->alike[m]) same[alike++] = at->memory[m * P];
         Call next = {.column = column, .samples = P, .theta = same, .values = out};
@@ -231,14 +237,14 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
-        memcpy(at->gradient, penalised ? out + (M + 1) * P : gradient, (size_t)P * 8);
         for (int64_t m = 0; m <= M; m++) {
             double *into = m ? at->memory + (m - 1) * P : theta;
-            if (!frozen) memcpy(into, out + m * P, (size_t)P * 8);
-            for (int64_t i = 0; i < P && frozen; i++)
+            if (!p->frozen) memcpy(into, out + m * P, (size_t)P * 8);
+            for (int64_t i = 0; i < P && p->frozen; i++)
                 if (p->flags[i] & TRAINED) into[i] = out[m * P + i];
         }
     }
     memcpy(at->theta, theta, (size_t)P * 8);
-    return free(column), free(gradient), step;
+    if (step) memcpy(at->gradient, made + (step - 1) % 2 * each + (penalised ? (M + 2) * P : 0), (size_t)P * 8);
+    return free(column), free(made), step;
 }
