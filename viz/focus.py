@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
+from microbp.sweeps import backward, dependents
 from microbp.text.safe import quoted, shown
 from microbp.text.spelling import did_you_mean
 from viz.options import whole_number
@@ -81,19 +82,14 @@ def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[i
     if not isinstance(ends, tuple | list) or len(ends) != 2:
         raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
     low, high = sorted((node_of(graph, each) for each in ends), key=lambda node: node.position)
-    above, below = {low.position}, {high.position}
-    for node in graph.nodes[low.position + 1 : high.position + 1]:
-        if not above.isdisjoint(_operands(node)):
-            above.add(node.position)
-    if high.position not in above:
+    paths = backward(graph, {high.position: 1.0}, np.ones(len(graph.args)))  # how many from each value
+    found = np.flatnonzero(dependents(graph, [low.position]) & (paths > 0.0)).tolist()
+    if not found:
         raise ValueError(
             f"{low.name} and {high.name} are not connected: neither was computed from the other. "
             f"Try between=({quoted(low.name)}, {quoted(graph.root.name)})"
         )
-    for position in range(high.position, low.position, -1):
-        if position in below:
-            below.update(_operands(graph.nodes[position]))
-    return above & below, f"between {low.name} and {high.name}"
+    return {*found}, f"between {low.name} and {high.name}"
 
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
