@@ -90,7 +90,7 @@ def test_a_step_and_the_whole_pass(folder, capsys):
     ("arguments", "told"),
     [
         (["--root", "los"], "net.py: there is no value 'los'; did you mean 'loss'? There are: h, loss, o"),
-        (["--fold", "nerve"], "cannot draw: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
+        (["--fold", "nerve"], "cannot draw: fold='nerve': it is one of 'auto', 'none', 'sigma', "),
         (["--around", "hh"], "cannot draw loss: no value named 'hh' in the graph of loss"),
         (["-o", "loss.bmp"], "cannot write loss.bmp: the suffix is one of .svg, .png, .pdf, .dot, .gif"),
         (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: there is no folder gone; name another file"),
@@ -112,7 +112,7 @@ def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
         (["-o", "x.gif", "--step", "2"], "--step cannot be had for a GIF of the whole pass: "),
         (["--hops", "3"], "--hops says how far around a value: name it with --around"),
         (["--answers"], "--answers is the key to an exercise sheet: say with --hide what is blank on it"),
-        (["--fold", "foo"], "cannot draw: fold is one of 'auto', "),
+        (["--fold", "foo"], "cannot draw: fold='foo': it is one of 'auto', "),
         (["--share", "2"], "cannot draw: share"),
         (["--max-nodes", "0"], "cannot draw: max_nodes"),
         (["--step", "-1"], "cannot draw: --step -1: steps are counted from 0"),

@@ -179,10 +179,14 @@ def test_a_notebook_gets_a_png_if_that_is_asked_for(square):
 
 
 def test_a_notebook_chooses_among_them(square):
-    drawing = draw(square)
-    assert set(drawing._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}
-    assert set(drawing._repr_mimebundle_(exclude=["text/plain"])) == {"image/svg+xml"}
-    assert drawing._repr_mimebundle_(include=["text/html"]) == {}
+    from IPython.core.formatters import DisplayFormatter
+
+    def shown(**options):
+        return set(DisplayFormatter().format(draw(square), **options)[0])
+
+    assert shown(include={"text/plain"}) == {"text/plain"}
+    assert shown(exclude=["text/plain"]) == {"image/svg+xml"}
+    assert shown(include=["text/html"]) == set()
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -190,7 +194,7 @@ def test_without_engine_a_notebook_gets_the_reason_and_nothing_raises(square):
     drawing = draw(square)
     bundle = drawing._repr_mimebundle_()
     assert set(bundle) == {"text/plain"}
-    assert bundle["text/plain"].startswith("Drawing without a picture: no layout engine: there is neither")
+    assert bundle["text/plain"].startswith("Drawing without a picture: no layout engine: there is no program")
     assert "pip install microbp[viz]" in bundle["text/plain"]
     assert repr(drawing).startswith("Drawing: 2 values in 2 boxes, 2 edges, engine none (no layout engine")
 

@@ -109,7 +109,7 @@ def test_without_engine_one_error_names_both_ways_out():
         with pytest.raises(NoEngine) as caught:
             attempt()
         assert str(caught.value) == (
-            "no layout engine: there is neither a program dot on the PATH nor the package pygraphviz; "
+            "no layout engine: there is no program dot on the PATH and no package pygraphviz; "
             "install one of them: `apt-get install graphviz` (or your system's package) brings dot, "
             "`pip install microbp[viz]` brings pygraphviz with its own engine. The DOT text needs neither: "
             "Drawing.dot, or save it as a .dot file."

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import programs
 
+import microbp
 from microbp import Graph, Value
 from microbp.record import record
 from viz.focus import View, focus
@@ -128,6 +129,13 @@ def test_share_carries_at_least_so_much(program, share):
     percent = float(told.split("carry ")[1].split(" %")[0])
     assert percent >= 100.0 * share - 0.5
     assert weight(shown) >= share * whole * (1.0 - 1e-6)
+
+
+def test_literals_carry_nothing_be_there_ever_so_many():
+    w = Value(2.0, "w")
+    shown, told = names(Graph(microbp.sum([w * 3.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])), share=1.0)
+    assert len(shown) == 3
+    assert "carry 100 %" in told
 
 
 def test_a_nan_draws_the_flow():

@@ -193,7 +193,13 @@ def test_without_an_engine_a_level_is_taken_all_the_same(monkeypatch):
     assert drawing.dot.startswith("digraph")
 
 
-@pytest.mark.parametrize("target", [1920, (1920,), (1920, 50), ("1920", 1000), None])
+@pytest.mark.parametrize("target", [(1920,), (1920, 50), (1920, math.nan)])
 def test_a_target_is_a_width_and_a_height(target):
-    with pytest.raises(ValueError, match=r"target is a width and a height in pixels, each 100 or more, not"):
+    with pytest.raises(ValueError, match="target is a width and a height, each of 100 pixels or more, not"):
+        draw(tutorial_4(), target=target)
+
+
+@pytest.mark.parametrize("target", [1920, ("1920", 1000), None])
+def test_a_target_is_of_numbers(target):
+    with pytest.raises(TypeError, match="target takes tuple\\[float, float\\], not"):
         draw(tutorial_4(), target=target)

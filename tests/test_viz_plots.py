@@ -115,7 +115,7 @@ def test_what_a_plot_cannot_show_is_told():
         plot_boundary(lambda _: None, POINTS, LABELS, resolution=5)
     with pytest.raises(ValueError, match=r"X has numbers that are not finite$"):
         plot_boundary(lambda x: Value(x[0]), [[0, np.nan], [1, 1]], [0, 1], resolution=5)
-    with pytest.raises(TypeError, match=r"^plot_cost\(\) takes .* not \[\[1, 2\], \[3, 4\]\]$"):
+    with pytest.raises(TypeError, match=r"^plot_cost\(\): history takes .* not \[\[1, 2\], \[3, 4\]\]$"):
         plot_cost([[1, 2], [3, 4]])
     costs = plot_cost([Value(1.0), Value(0.5)]).axes[0].lines[0]  # the loss itself in place of its data
     assert costs.get_ydata().tolist() == [1.0, 0.5]
@@ -239,9 +239,9 @@ def test_a_layer_without_gradients_is_a_gap_and_zeros_are_counted():
 
 def test_what_is_no_module_and_no_snapshots_is_refused():
     net = MLP(1, [1], seed=1)
-    with pytest.raises(TypeError, match=r"^Snapshots\(\) takes the module that is trained, not Value$"):
+    with pytest.raises(TypeError, match=r"^Snapshots\.__init__\(\): net takes Module, not Value\(data"):
         Snapshots(Value(1.0))
-    with pytest.raises(TypeError, match=r"^plot_histograms\(\) takes Snapshots\(net\), with a take"):
+    with pytest.raises(TypeError, match=r"^plot_histograms\(\): snapshots takes Snapshots, not MLP of "):
         plot_histograms(net)
 
 

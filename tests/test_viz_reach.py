@@ -30,15 +30,16 @@ def staircase(steps: int) -> Value:
 
 
 def test_an_edge_crosses_as_many_rows_as_lie_between_its_ends():
-    chain = dict(pairwise("edcba"))
-    assert reach("abcde", {user: [operand] for user, operand in chain.items()}) == 4
-    assert reach("abcde", {**{user: [operand] for user, operand in chain.items()}, "e": ["d", "b"]}) == 7
+    rows, chain = {each: at for at, each in enumerate("abcde")}, dict(pairwise("edcba"))
+    assert reach(rows, {user: [operand] for user, operand in chain.items()}) == 4
+    assert reach(rows, {**{user: [operand] for user, operand in chain.items()}, "e": ["d", "b"]}) == 7
 
 
 def test_a_leaf_stands_right_above_its_first_user_and_no_higher():
-    assert reach("abcw", {"b": "a", "c": "b", "d": "cw"}) == 2  # d is not drawn
-    assert reach("abcwd", {"b": "a", "c": "b", "d": "cw"}) == 4
-    assert reach("abcwde", {"b": "a", "c": "b", "d": "cw", "e": "dw"}) == 7
+    rows = {"a": 0, "b": 1, "c": 2, "w": 0, "d": 3, "e": 4}
+    assert reach(rows, {"b": "a", "c": "b"}) == 2
+    assert reach(rows, {"b": "a", "c": "b", "d": "cw"}) == 4
+    assert reach(rows, {"b": "a", "c": "b", "d": "cw", "e": "dw"}) == 7
 
 
 def test_the_edges_of_a_staircase_grow_with_its_square():

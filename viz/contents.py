@@ -14,14 +14,14 @@ import numpy as np
 from microbp import Graph, Node
 from microbp.notation import symbol
 from viz.folding import LINKS, GroupPath, Partition
-from viz.kinds import formula, literal, short, sign
+from viz.kinds import literal, short, sign, tooltip
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
 #: The most rows of a sum; beyond them one row stands for all that are left out.
 ROWS = 40
-#: More folded boxes than these, or literals, and all their terms share a row.
-_MIXED, _LITERALS = 6, 3
+#: More folded boxes than these, and all their terms share a row.
+_MIXED = 6
 #: How many names a tooltip lists.
 _NAMES = 8
 #: How many findings a box shows.
@@ -131,12 +131,7 @@ class Contents:
     # ------------------------------------------------------------------------------- one value, or a sum
     def _single(self, label: int) -> Box:
         node, rows = self.nodes[label], self.rows.get(label)
-        told = [
-            f"{node.name} = {node.data!r}",
-            f"∇ {'not computed' if node.grad is None else repr(node.grad)}",
-            formula(self.values.graph, node),
-            node.site or "",
-        ]
+        gradient = "not computed" if node.grad is None else repr(node.grad)
         return Box(
             id="",
             kind=self.values.kinds[label] if rows is None else Kind.SUM,
@@ -145,8 +140,11 @@ class Contents:
             symbol=sign(node) if rows is None else "Σ",
             data=node.data,
             grad=node.grad,
-            tooltip="\n".join(filter(None, told)),
-            rows=tuple(self._row(each, f"t{index}") for index, each in enumerate(rows or ())),
+            tooltip=tooltip(self.values.graph, node, gradient),
+            rows=tuple(
+                Row(held[0].label, sum(term.data for term in held), f"t{at}", len(held))
+                for at, held in enumerate(rows or ())
+            ),
         )
 
     def _is_sum(self, label: int) -> bool:
@@ -158,25 +156,20 @@ class Contents:
         return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
 
     def _rows(self, label: int) -> list[list[Term]]:
-        """One row per term; but terms from one folded box share a row, and so do many literals.
+        """One row per term; but terms from one folded box share a row.
 
         Where there would be more than ``ROWS``, the last row stands for all that are left.
         """
         where, args, found = self.partition.label, self.values.rows, [*_terms(self.partition, label)]
         read = [tuple(int(where[args[user][place]]) for user, place, _ in term.edges) for term in found]
         folded = {boxes for boxes in read if any(each in self.partition.made for each in boxes)}
-        shared: dict[object, object] = {each: "folded" if len(folded) > _MIXED else each for each in folded}
-        shared |= {(): ()} if read.count(()) > _LITERALS else {}
         rows: dict[object, list[Term]] = {}
         for index, (term, boxes) in enumerate(zip(found, read, strict=True)):
-            rows.setdefault(shared.get(boxes, index), []).append(term)
+            shared = boxes if len(folded) <= _MIXED else "folded"
+            rows.setdefault(shared if boxes in folded else index, []).append(term)
         each = list(rows.values())
         left = [term for row in each[ROWS - 1 :] for term in row]
         return each if len(each) <= ROWS else [*each[: ROWS - 1], left]
-
-    def _row(self, held: list[Term], port: str) -> Row:
-        more = f" … ({len(held):,} terms)" if len(held) > 1 else ""
-        return Row(held[0].label + more, sum(term.data for term in held), port)
 
     # ---------------------------------------------------------------------------------- several values
     def _folded(self, label: int) -> Box:
@@ -315,7 +308,8 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
     """The frames, outer ones first; of each box their ids, and what goes before its name.
 
     A parameter, or a constant without a name, stands in the innermost frame that holds all its readers. A
-    frame around a group's box alone would be crossed by all edges to it: its name goes before the box's.
+    frame around a group's box alone would be crossed by all edges to it: its name goes before the box's. Nor
+    is there one around frames with leaves, which bear its name: the edges into them need room between them.
     """
     partition = contents.partition
     paths: dict[int, GroupPath] = {}
@@ -336,14 +330,22 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
         while partition[label].how == "group" and around and held[around[-1]] == 1:
             before[label] = f"{around.pop()[-1][0]}.{before.get(label, '')}"
     framed = dict.fromkeys(path for label in contents.order for path in within.get(label, ()))
-    ids = {path: f"c{at}" for at, path in enumerate(framed)}
-    calls = Counter(tuple(name for name, _ in path) for path in ids)
+    leafy = {path for label, around in within.items() if partition.is_leaf(label) for path in around}
+    left_out = leafy & {path[:-1] for path in framed}
+    ids = {path: f"c{at}" for at, path in enumerate(each for each in framed if each not in left_out)}
+    calls = Counter(tuple(name for name, _ in path) for path in framed)
+    told = {}
+    for path in framed:
+        (name, call), several = path[-1], calls[tuple(name for name, _ in path)] > 1
+        told[path] = f"{name} ({call + 1})" if several and call >= 0 else name
     frames = []
     for path, id_ in ids.items():
-        (name, call), several = path[-1], calls[tuple(name for name, _ in path)] > 1
-        shown = f"{name} ({call + 1})" if several and call >= 0 else name
-        frames.append(Cluster(id_, shown, ids.get(path[:-1], "")))
-    return frames, {label: tuple(ids[path] for path in around) for label, around in within.items()}, before
+        shown, above = told[path], path[:-1]
+        while above in left_out:
+            shown, above = f"{told[above]}.{shown}", above[:-1]
+        frames.append(Cluster(id_, shown, ids.get(above, "")))
+    inside = {label: tuple(ids[path] for path in around if path in ids) for label, around in within.items()}
+    return frames, inside, before
 
 
 # --------------------------------------------------------------------------------------------- edges
@@ -353,48 +355,41 @@ def edges(contents: Contents) -> list[Edge]:
     Where a box is folded, or a row holds several terms, those between the same two ends are one.
     """
     values, label, graph = contents.values, contents.partition.label, contents.values.graph
-    across = np.flatnonzero(label[values.operand] != label[values.user])
-    user, place, operand = values.user[across], values.place[across], values.operand[across]
-    source, target = label[operand], label[user]
-    local = graph.local[graph.first[user] + place]
-    flows = graph.known[user] & graph.needs[operand]
-    with np.errstate(all="ignore"):
-        amounts = np.where(flows, graph.grad[user] * local, np.nan)
-    folded, ported = np.zeros((2, len(label)), dtype=bool)
-    folded[contents.folded], ported[[*contents.rows]] = True, True
-    many = folded[source] | folded[target]
-    row, passed = np.full(len(across), -1), local.copy()
     ends = {
-        (user_, place_): (at, passed_, len(held) > 1)
+        (user, place): (f"t{at}", passed, len(held) > 1)
         for rows in contents.rows.values()
         for at, held in enumerate(rows)
         for term in held
-        for user_, place_, passed_ in term.edges
+        for user, place, passed in term.edges
     }
-    for at in np.flatnonzero(ported[target]).tolist():
-        row[at], passed[at], shared = ends[int(user[at]), int(place[at])]
-        many[at] |= shared
-    # edges with one key are one; those between two values have keys of their own
-    key = np.where(many, ((source * len(label)) + target) * (ROWS + 1) + row + 1, -1 - np.arange(len(across)))
-    runs: dict[int, list[int]] = {}
-    for at, each in enumerate(key.tolist()):
-        runs.setdefault(each, []).append(at)
+    across = label[values.operand] != label[values.user]
+    users, places, operands = values.user[across], values.place[across], values.operand[across]
+    locals_ = graph.local[graph.first[users] + places]
+    flows = graph.known[users] & graph.needs[operands]
+    with np.errstate(all="ignore"):
+        amounts = np.where(flows, graph.grad[users] * locals_, 0.0)
+    columns = users, places, label[operands], label[users], locals_, flows, amounts
+    folded, runs = {*contents.folded}, dict[tuple[Any, ...], list[tuple[Any, ...]]]()
+    for user, place, source, target, local, paid, amount in zip(
+        *(each.tolist() for each in columns), strict=True
+    ):
+        port, passed, shared = ends.get((user, place), ("", local, False))
+        many = shared or source in folded or target in folded
+        one = user, place, source, target, port, passed, local, amount if paid else None
+        runs.setdefault((source, target, port) if many else (user, place), []).append(one)
     found = []
-    for run in map(np.array, runs.values()):
-        at, one = int(run[0]), len(run) == 1
-        paid = run[flows[run]]
-        sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
-        most = float(amounts[paid[sizes.argmax()]]) if len(paid) else None
+    for (user, place, source, target, port, passed, local, paid), *more in runs.values():
+        most = _strongest([paid, *(each[-1] for each in more)])
         found.append(
             Edge(
-                id=f"e{user[at]}_{place[at]}",
-                source=contents.id[int(source[at])],
-                target=contents.id[int(target[at])],
-                port=f"t{row[at]}" if row[at] >= 0 else "",
-                local=float(passed[at]) if one else None,
+                id=f"e{user}_{place}",
+                source=contents.id[source],
+                target=contents.id[target],
+                port=port,
+                local=None if more else passed,
                 contribution=most,
-                alarm=_alarm(graph, int(user[at]), float(local[at]), most) if one else "",
-                count=len(run),
+                alarm="" if more else _alarm(graph, user, local, most),
+                count=1 + len(more),
             )
         )
     return found
@@ -407,5 +402,3 @@ def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
     if paid is None or math.isfinite(paid) or passes_on:
         return ""
     return f"{number(upstream)} × {number(local)} = {number(paid)}"
-
-

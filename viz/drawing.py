@@ -30,8 +30,6 @@ LEGIBLE = 7.0
 _SMALLEST, _POINT = 8.0, 96 / 72
 #: A box is no smaller than this, with the gap to the next, in points.
 _WIDTH, _HEIGHT = 66.0, 46.0
-#: How many gradients the key of an exercise sheet lists below the title.
-_LISTED = 12
 
 
 def draw(
@@ -113,7 +111,7 @@ def draw(
     view = View(parameters, between, around, hops, share, unfold, findings)
     found = pictures(graph, fold, max_nodes, view, blank)
     if blank:
-        found = _sheets(found, graph, blank, answers=answers, digits=digits)
+        found = (_sheet(each, graph, blank, answers=answers, digits=digits) for each in found)
     if title is not None:
         found = (each._replace(title=title) for each in found)
     if fold != "auto":
@@ -124,33 +122,27 @@ def draw(
 
 
 # --------------------------------------------------------------------------------------- exercise sheets
-def _sheets(
-    pictures: Iterator[Picture], graph: Graph, blank: list[int], *, answers: bool, digits: int
-) -> Iterator[Picture]:
-    """The pictures with blanks for the gradients at these positions, or as the key to them."""
-    ids = {f"n{each}" for each in blank}
-    shown = [
-        f"∇{graph.names[each]}" + (f" = {signed(graph.nodes[each].grad, digits)}" if answers else "")
-        for each in blank[:_LISTED]
-    ]
-    more = f" and {len(blank) - _LISTED} more" if len(blank) > _LISTED else ""
-    told = ("key: " if answers else "find ") + ", ".join(shown) + more
+def _sheet(picture: Picture, graph: Graph, blank: list[int], *, answers: bool, digits: int) -> Picture:
+    """The picture with blanks for the gradients at these positions, or as the key to them."""
+    ids, shown = {f"n{each}" for each in blank}, []
+    for each in blank:
+        if not picture.box_of[each]:
+            raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
+        answer = f" = {signed(graph.nodes[each].grad, digits)}" if answers else ""
+        shown.append(f"∇{graph.names[each]}{answer}")
 
     def asked(box: Box) -> Box:
         if box.id not in ids or answers:
             return box._replace(blank="answer" if box.id in ids else "")
         return box._replace(blank="blank", grad=None, tooltip=box.name, notes=())
 
-    for picture in pictures:
-        for each in blank:
-            if not picture.box_of[each]:
-                raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
-        edges = (  # what an edge pays to a blank would give it away
-            edge._replace(contribution=None, alarm="") if edge.source in ids and not answers else edge
-            for edge in picture.edges
-        )
-        note = "; ".join(filter(None, (picture.note, told)))
-        yield picture._replace(boxes=tuple(map(asked, picture.boxes)), edges=tuple(edges), note=note)
+    edges = (  # what an edge pays to a blank would give it away
+        edge._replace(contribution=None, alarm="") if edge.source in ids and not answers else edge
+        for edge in picture.edges
+    )
+    told = ("key: " if answers else "find ") + ", ".join(shown)
+    note = "; ".join(filter(None, (picture.note, told)))
+    return picture._replace(boxes=tuple(map(asked, picture.boxes)), edges=tuple(edges), note=note)
 
 
 # --------------------------------------------------------------------------------- the level that can be read
@@ -176,13 +168,9 @@ class Levels:
         boxes, and b"": what is wrong is said when the picture is asked for. ValueError where ``target`` is
         not the size of a place in pixels.
         """
-        match target:
-            case (int() | float() as width, int() | float() as height) if width >= 100 and height >= 100:
-                pass
-            case _:
-                raise ValueError(
-                    f"target is a width and a height in pixels, each 100 or more, not {quoted(target)}"
-                )
+        if len(target) != 2 or not all(each >= 100 for each in target):
+            told = "a width and a height, each of 100 pixels or more"
+            raise ValueError(f"target is {told}, not {quoted(target)}")
         self._pictures, found = tee(self._pictures)  # which keeps what was made
         for at, level in enumerate(found):
             if _has_room(level, target, self._style.rankdir):
@@ -240,15 +228,13 @@ class Drawing(Rendered):
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_levels": None}  # what is still to be made of them is not copied
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str | bytes]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str | bytes]:
         """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
         shown = self
         if self._levels is not None and self._laid_out and _text_size(self._laid_out, NOTEBOOK) < LEGIBLE:
             picture, laid_out = self._levels.legible(NOTEBOOK)
             shown = Drawing(picture, self.style, engine=self._engine, format=self._format, laid_out=laid_out)
-        return Rendered._repr_mimebundle_(shown, include, exclude)
+        return Rendered._repr_mimebundle_(shown)
 
     @cached_property
     def dot(self) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 
 from microbp import MicrobpError
-from microbp.text.safe import quoted
+from viz.options import one_of
 
 ENGINES = ("auto", "dot", "pygraphviz")
 FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")
@@ -45,8 +45,7 @@ def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noq
     Raises NoEngine if the engine is not installed, EngineFailed with its own words if it fails, and
     ValueError for an engine or a format that is not known.
     """
-    if format not in FORMATS:
-        raise ValueError(f"format={quoted(format)}: it is one of {', '.join(map(repr, FORMATS))}")
+    one_of("format", format, FORMATS)
     chosen = _chosen(engine, format)
     return (_by_dot if chosen == "dot" else _by_pygraphviz)(dot, format)
 
@@ -71,20 +70,16 @@ def _dot_version() -> tuple[int, ...]:
 
 
 def _chosen(engine: str, format: str = "svg") -> str:  # noqa: A002
-    if engine not in ENGINES:
-        raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
+    one_of("engine", engine, ENGINES)
     there = {"dot": shutil.which("dot"), "pygraphviz": find_spec("pygraphviz")}
     found = [each for each, place in there.items() if place and engine in {"auto", each}]
     if found:
         # in an SVG the text of an old dot can be set right afterwards
         too_high = len(found) > 1 and format in ("png", "pdf") and _dot_version() < (3,)
         return found[-1 if too_high else 0]
-    what = {
-        "auto": "neither a program dot on the PATH nor the package pygraphviz",
-        "dot": "no program dot on the PATH",
-        "pygraphviz": "no package pygraphviz",
-    }[engine]
-    raise NoEngine(f"no layout engine: there is {what}; {_WAYS_OUT}.")
+    missing = {"dot": "no program dot on the PATH", "pygraphviz": "no package pygraphviz"}
+    told = " and ".join(what for each, what in missing.items() if engine in {"auto", each})
+    raise NoEngine(f"no layout engine: there is {told}; {_WAYS_OUT}.")
 
 
 def _by_dot(dot: str, format: str) -> bytes:  # noqa: A002

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
+from microbp.sweeps import backward, dependents
 from microbp.text.safe import quoted, shown
 from microbp.text.spelling import did_you_mean
 from viz.options import whole_number
@@ -81,19 +82,14 @@ def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[i
     if not isinstance(ends, tuple | list) or len(ends) != 2:
         raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
     low, high = sorted((node_of(graph, each) for each in ends), key=lambda node: node.position)
-    above, below = {low.position}, {high.position}
-    for node in graph.nodes[low.position + 1 : high.position + 1]:
-        if not above.isdisjoint(_operands(node)):
-            above.add(node.position)
-    if high.position not in above:
+    paths = backward(graph, {high.position: 1.0}, np.ones(len(graph.args)))  # how many from each value
+    found = np.flatnonzero(dependents(graph, [low.position]) & (paths > 0.0)).tolist()
+    if not found:
         raise ValueError(
             f"{low.name} and {high.name} are not connected: neither was computed from the other. "
             f"Try between=({quoted(low.name)}, {quoted(graph.root.name)})"
         )
-    for position in range(high.position, low.position, -1):
-        if position in below:
-            below.update(_operands(graph.nodes[position]))
-    return above & below, f"between {low.name} and {high.name}"
+    return {*found}, f"between {low.name} and {high.name}"
 
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
@@ -108,10 +104,6 @@ def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]
 
 
 # ------------------------------------------------------------------------- where the gradient flows
-#: User and operand of an edge, its part of what leaves the user, and what flows of one unit from the root.
-_Flow = tuple[int, int, float, float]
-
-
 def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int], str]:
     """The largest edges, until the paths of these carry ``share`` of the gradient.
 
@@ -120,55 +112,50 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 < share <= 1.0:
         raise ValueError(f"share is a part of the gradient, above 0 and at most 1, not {quoted(share)}")
-    learned = {each for each, kind in enumerate(kinds) if kind is Kind.PARAMETER}
-    goal = learned or {each for each, kind in enumerate(kinds) if kind is Kind.INPUT}
-    what, root = "parameters" if learned else "inputs", graph.root.name
-    flows = _flows(graph, goal)
+    learned = [each for each, kind in enumerate(kinds) if kind is Kind.PARAMETER]
+    goal = learned or [each for each, kind in enumerate(kinds) if kind is Kind.INPUT]
+    what, root = "parameters" if learned else "inputs", graph.root
+    user, operand, part = _parts(graph, goal)
+    flow = backward(graph, {root.position: 1.0}, part)[user] * part
 
     def carried(least: float) -> tuple[float, set[int]]:
         """What arrives at the goal through edges with a flow of ``least`` or more, and the values there."""
-        arrived, kept = [0.0] * (len(graph) - 1) + [1.0], []
-        for user, operand, part, flow in flows:
-            if flow >= least and arrived[user]:
-                arrived[operand] += arrived[user] * part
-                kept.append((user, operand))
-        shown = {position for position in goal if arrived[position]}
-        total = math.fsum(arrived[position] for position in shown)
-        for user, operand in reversed(kept):
-            shown |= {user} if operand in shown else set()
+        kept = np.where(flow >= least, part, 0.0)
+        arrived = backward(graph, {root.position: 1.0}, kept)
+        shown = {each for each in goal if arrived[each]}
+        total = math.fsum(arrived[[*shown]])
+        ways = (kept > 0.0) & (arrived[user] > 0.0)
+        for above, below in zip(user[ways].tolist(), operand[ways].tolist(), strict=True):
+            shown |= {above} if below in shown else set()
         return total, shown
 
     whole, _ = carried(0.0)
     if not whole:
-        raise ValueError(f"no gradient flows from {root} to the {what}: on each path a local derivative is 0")
-    sizes = sorted({flow for *_, flow in flows}, reverse=True) or [0.0]  # a leaf has no edges
+        raise ValueError(
+            f"no gradient flows from {root.name} to the {what}: on each path a local derivative is 0"
+        )
+    sizes = [*np.unique(flow)[::-1].tolist(), 0.0]
     enough = share * whole * (1.0 - 1e-9)
     total, shown = carried(sizes[bisect_left(sizes, True, key=lambda least: carried(least)[0] >= enough)])
     percent = f"{100.0 * total / whole:.0f} %"
-    return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
+    return shown, f"on paths that carry {percent} of the gradient from {root.name} to the {what}"
 
 
-def _flows(graph: Graph, goal: set[int]) -> list[_Flow]:
-    """Each edge with some flow, users from the root downwards.
+def _parts(graph: Graph, goal: list[int]) -> tuple[Any, Any, Any]:
+    """Of each edge its user, its operand, and its part of what flows from the user to the goal.
 
     Weights are logarithms: products of many derivatives would soon be 0 or infinite. What is nan or infinite
     draws all of the flow: one looks for it.
     """
-    weight = [0.0 if position in goal else -math.inf for position in range(len(graph))]
-    parts: list[list[tuple[int, float]]] = []
-    for node in graph.nodes:
-        sizes = {
-            place: weight[each] + (math.log(abs(local)) if math.isfinite(local) else 1e6)
-            for place, (each, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
-            if type(each) is int and local and graph.needs[each] and weight[each] > -math.inf
-        }
-        if sizes:
-            weight[node.position] = float(np.logaddexp.reduce([*sizes.values()]))
-        all_ = weight[node.position]
-        parts.append([(int(node.operands[at]), math.exp(size - all_)) for at, size in sizes.items()])
-    inflow, flows = [0.0] * (len(graph) - 1) + [1.0], []
-    for user in range(len(graph) - 1, -1, -1):
-        for operand, part in parts[user] if inflow[user] else ():
-            flows.append((user, operand, part, inflow[user] * part))
-            inflow[operand] += inflow[user] * part
-    return flows
+    user = np.repeat(np.arange(len(graph)), np.diff(graph.first))
+    operand = np.maximum(graph.args, 0)  # constants have no part, whatever stands for them
+    weight = np.full(len(graph), -np.inf)
+    weight[goal] = 0.0
+    with np.errstate(all="ignore"):
+        size = np.where(np.isfinite(graph.local), np.log(np.abs(graph.local)), 1e6)
+        size[(graph.args < 0) | ~graph.needs[operand]] = -np.inf
+        for node in np.flatnonzero(graph.op >= 0).tolist():
+            span = slice(*graph.first[node : node + 2])
+            weight[node] = np.logaddexp.reduce(size[span] + weight[operand[span]])
+        part = np.exp(size + weight[operand] - weight[user])
+    return user, operand, np.where(weight[user] > -np.inf, part, 0.0)

@@ -8,12 +8,11 @@ from itertools import repeat
 from microbp import Diagnosis, Finding, Graph, Value
 from microbp.debug.trace import as_recorded
 from microbp.text.safe import quoted
-from microbp.text.spelling import did_you_mean
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
-from viz.options import whole_number
+from viz.options import one_of, whole_number
 from viz.picture import Picture, reach
 
 #: What ``fold`` may be.
@@ -78,12 +77,8 @@ def pictures(
 
     Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own.
     """
-    if fold not in FOLDS:
-        meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
-        raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {quoted(fold)}{meant}")
+    one_of("fold", fold, FOLDS)
     max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few
-    if not isinstance(graph, Graph):
-        raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
     graph, moved = as_recorded(graph)
     kind = kinds(graph, view.parameters)
     shown, told = focus(graph, kind, view)
@@ -96,7 +91,7 @@ def pictures(
         return len(partition) <= FEWEST or (
             len(partition) <= max_nodes
             and len(partition.arcs[0]) <= 6 * len(partition)
-            and reach(partition.order, partition.operands) <= min(30 * max_nodes, MOST)
+            and reach(partition.depths(lambda *_: 1), partition.operands) <= min(30 * max_nodes, MOST)
         )
 
     for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
@@ -110,10 +105,7 @@ def pictures(
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
     """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
-    listed = findings.findings if isinstance(findings, Diagnosis) else findings
-    listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
-    if not all(isinstance(each, Finding) for each in listed):
-        raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {quoted(findings)}")
+    listed = findings.findings if isinstance(findings, Diagnosis) else [*findings]
     for each in listed:
         if each.position is not None and each.position >= len(graph):
             raise ValueError(

@@ -12,7 +12,6 @@ import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import Graph
+from microbp.sweeps import dependents, rows
 from microbp.text.safe import quoted
 from viz.kinds import stem
 from viz.picture import Kind
@@ -79,8 +79,7 @@ class Values:
     @cached_property
     def rows(self) -> list[list[int]]:
         """The operands of each value: positions, and numbers below 0 for literals."""
-        args, first = self.graph.args.tolist(), self.graph.first.tolist()
-        return [args[start:stop] for start, stop in pairwise(first)]
+        return rows(self.graph)
 
     @cached_property
     def grouped(self) -> tuple[list[GroupPath], Ints]:
@@ -555,19 +554,11 @@ def _steps(values: Values) -> tuple[Ints, Ints]:
             break
         stretch = made[start : start + period * turns]
         free[start : start + period * turns] = False
-        most = max(_TURNS, 100_000 // period) * period
-        if _is_recurrent(values, stretch[:most].tolist(), period):
+        # the last step is to compute anything but sums from the first
+        carried = dependents(graph, stretch[:period].tolist()) & ~values.are(LINKS)
+        if carried[stretch[-period:]].any():
             step[stretch], turn[stretch] = start, np.arange(len(stretch)) // period
     return step, turn
-
-
-def _is_recurrent(values: Values, stretch: list[int], period: int) -> bool:
-    """Whether the last step computes anything but sums from the first."""
-    links, carried = values.are(LINKS), {*stretch[:period]}
-    for each in stretch[period:]:
-        if not carried.isdisjoint(values.rows[each]):
-            carried.add(each)
-    return any(each in carried and not links[each] for each in stretch[-period:])
 
 
 def _repetition(exact: Ints, form: Ints, free: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
@@ -684,21 +675,15 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
     A name is that of a group, or of a value without its index, with or without what stands before it.
     """
     values = partition.values
-    shown = [values.nodes[each] for each in np.flatnonzero(values.shown).tolist()]
-    groups = [".".join(_names(node.group)) for node in shown]
+    words = {}
+    for node in (values.nodes[each] for each in np.flatnonzero(values.shown).tolist()):
+        words[node.position] = ".".join(_names(node.group)), stem(node), node.name if node.named else ""
     opened: set[int] = set()
     for wanted in names:
         pattern = re.compile(rf"(.*\.)?{re.escape(wanted)}([.\[].*)?")
-        found = {
-            node.position
-            for node, group in zip(shown if wanted else (), groups, strict=False)
-            if pattern.fullmatch(group)
-            or (node.named and (pattern.fullmatch(node.name) or stem(node) == wanted))
-        }
+        found = {at for at, called in words.items() if any(map(pattern.fullmatch, filter(None, called)))}
         if not found:
-            known = dict.fromkeys(
-                each for pair in zip(groups, map(stem, shown), strict=True) for each in pair if each
-            )
+            known = dict.fromkeys(each for *called, _ in words.values() for each in called if each)
             listed = ", ".join([*known][:12]) or "it has no groups, and no names"
             raise ValueError(
                 f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 
 import numpy as np
 
@@ -45,18 +44,14 @@ def _listed(graph: Graph, parameters: Iterable[str | Value], leaves: list[str]) 
     """Names in the graph. A parameter that the graph does not use is none of them; one at least is used."""
     names = set()
     for each in [parameters] if isinstance(parameters, str | Value) else parameters:
-        if isinstance(each, Value):
-            with suppress(KeyError):
-                names.add(graph[each].name)
-        elif isinstance(each, str):
-            names.add(each)
-        else:
+        if not isinstance(each, str | Value):
             raise TypeError(f"parameters lists names or Values, not {quoted(each)}")
+        if isinstance(each, str) or each in graph:
+            names.add(each if isinstance(each, str) else graph[each].name)
     if names and names.isdisjoint(leaves):
-        [first, *more] = sorted(names)
-        others = f" (nor any of the {len(more)} others)" if more else ""
-        meant = did_you_mean(first, leaves) or f"its leaves are {', '.join(leaves[:12])}"
-        raise ValueError(f"parameters: no leaf of the graph is named {quoted(first)}{others}; {meant}")
+        meant = did_you_mean(min(names), leaves) or f"its leaves are {', '.join(leaves[:12])}"
+        told = " or ".join(map(quoted, sorted(names)[:3]))
+        raise ValueError(f"parameters: no leaf of the graph is named {told}; {meant}")
     return names
 
 
@@ -105,10 +100,7 @@ def sign(node: Node) -> str:
     return f"{brief}{plain}" if leads else f"{plain}{brief}"
 
 
-def formula(graph: Graph, node: Node, most: int = 12) -> str:
-    """The operation with its operands' names, of many the first: ``mul(w, x)``; of a leaf nothing."""
-    if node.rule is None:
-        return ""
-    names = [graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]]
-    more = [f"… {len(node.operands) - most} more"] if len(node.operands) > most else []
-    return f"{node.rule.name}({', '.join(names + more)})"
+def tooltip(graph: Graph, node: Node, gradient: str) -> str:
+    """A value with all its digits, what is known of its gradient, the formula, and the line of code."""
+    told = f"{node.name} = {node.data!r}", f"∇ {gradient}", graph.formula(node), node.site or ""
+    return "\n".join(filter(None, told))

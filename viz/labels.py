@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from viz.colours import Scale
 from viz.options import Style
-from viz.picture import Box, Edge, Flow, Kind, Picture, Progress, Row
+from viz.picture import Box, Edge, Flow, Kind, Picture, Row
 from viz.text import cell, escaped, fixed, font, narrowed, number, plain, room, shortened, signed, table
 
 #: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
@@ -86,11 +86,10 @@ def outline(box: Box, style: Style) -> dict[str, str]:
 
 def label(box: Box, scale: Scale, style: Style) -> str:
     """The label of a box, from ``<`` to ``>`` as DOT wants it."""
-    band = (_filling if box.progress else _band)(box, scale, style)
     if box.kind is Kind.FOLDED:
         rows = _folded(box, scale, style)
     else:
-        rows = (_sum if box.kind is Kind.SUM else _value)(box, band, style)
+        rows = (_sum if box.kind is Kind.SUM else _value)(box, _band(box, scale, style), style)
     if box.notes:
         notes = (font(f"! {escaped(each, 32)}", style.theme.alarm, 9) for each in box.notes)
         rows = [cell(table(rows, 1)), *(cell(f"<B>{each}</B>", ALIGN="LEFT") for each in notes)]
@@ -124,8 +123,9 @@ def _sum(box: Box, band: str, style: Style) -> list[str]:
 
 def _term(row: Row) -> str:
     """The term; of many that share a row the first, and their number, which is not cut."""
-    first, dots, count = row.label.rpartition(" … (")
-    return escaped(first, _TERM - 4) + dots + escaped(count, _TERM) if dots else escaped(row.label, _TERM)
+    if row.terms == 1:
+        return escaped(row.label, _TERM)
+    return f"{escaped(row.label, _TERM - 4)} … ({row.terms:,} terms)"
 
 
 def _name(box: Box, style: Style) -> str:
@@ -142,36 +142,29 @@ def _data(data: float | None, style: Style) -> str:
 
 
 def _band(box: Box, scale: Scale, style: Style) -> str:
-    """The gradient on its colour; on an exercise sheet room for it, in the key underlined."""
+    """The gradient on its colour; on an exercise sheet room for it, in the key underlined.
+
+    In a step: how many contributions are in, and the gradient so far; a full band once it is complete.
+    """
     if box.blank == "blank":
         frame = {"BORDER": 1, "COLOR": style.theme.text, "BGCOLOR": style.theme.background}
         return table([cell("∇&#160;") + cell(fixed("", 76, 18), **frame)], 1)
-    colour, shown = scale.colour(box.grad), signed(box.grad, style.digits)
+    colour, shown, progress = scale.colour(box.grad), signed(box.grad, style.digits), box.progress
     text = style.theme.band_text if colour else style.theme.faint
-    shown = f"<B><U>{shown}</U></B>" if box.blank else shown
-    number_ = cell(font(f"{shown}&#160;", text), ALIGN="RIGHT", WIDTH=46)
-    return table([cell(font("∇&#160;", text), ALIGN="LEFT") + number_], 1, BGCOLOR=colour)
-
-
-def _filling(box: Box, scale: Scale, style: Style) -> str:
-    """In a step: how many contributions are in, and the gradient so far; a full band once it is complete."""
-    progress: Progress = box.progress  # type: ignore[assignment]
+    number_ = font(f"{f'<B><U>{shown}</U></B>' if box.blank else shown}&#160;", text)
+    if progress is None:
+        sides = cell(font("∇&#160;", text), ALIGN="LEFT") + cell(number_, ALIGN="RIGHT", WIDTH=46)
+        return table([sides], 1, BGCOLOR=colour)
     paid, expected = progress.paid, len(progress.received)
-    counts = f" {expected}/{expected}" if expected > 1 else ""
-    left = room([f" ∇{counts} "], _BAND)
+    left = room([f" ∇ {expected}/{expected} " if expected > 1 else " ∇ "], _BAND)
     told = (signed(after, style.digits) for after in (None, *(after for _, after in progress.received)))
     right = max(46, 4 + room(told, _BAND))
     count = f"&#160;<B>{paid}/{expected}</B>" if paid and not progress.final else ""
-    colour = scale.colour(box.grad)
-    fill: dict[str, Any] = {"STYLE": "ROUNDED", "BGCOLOR": colour} if colour else {}
-    text = style.theme.band_text if colour else style.theme.faint
     sign = font(f"&#160;∇{count}", text if progress.final else style.theme.text)
-    shown = font(f"{signed(box.grad, style.digits)}&#160;", text)
-    number_ = {} if progress.final else fill
-    sides = cell(fixed(sign, left, _HEIGHT, "LEFT"), ALIGN="LEFT") + cell(
-        fixed(shown, right, _HEIGHT, "RIGHT"), ALIGN="RIGHT", **number_
-    )
-    return table([sides], **(fill if progress.final else {}))
+    fill: dict[str, Any] = {"STYLE": "ROUNDED", "BGCOLOR": colour} if colour else {}
+    part, whole = ({}, fill) if progress.final else (fill, {})
+    sides = cell(fixed(sign, left, _HEIGHT, "LEFT"), ALIGN="LEFT")
+    return table([sides + cell(fixed(number_, right, _HEIGHT, "RIGHT"), ALIGN="RIGHT", **part)], **whole)
 
 
 # ---------------------------------------------------------------------------------------- several values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -35,9 +36,7 @@ class Style(NamedTuple):
     def checked(self) -> Style:
         """With an int for digits. ValueError or TypeError says which option is wrong, and what it may be."""
         for option, choices in _CHOICES.items():
-            given = getattr(self, option)
-            if given not in choices:
-                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, choices))}")
+            one_of(option, getattr(self, option), choices)
         for option in ("dark", "legend"):
             flag(option, getattr(self, option))
         return self._replace(digits=whole_number("digits", self.digits, 1, 17))
@@ -72,6 +71,12 @@ def whole_number(option: str, given: Any, least: float = -math.inf, most: float 
     upper = f"to {most}" if most < math.inf else "up"
     bounds = f" from {least} {upper}" if least > -math.inf else ""
     raise (ValueError if whole else TypeError)(f"{option} is a whole number{bounds}, not {quoted(given)}")
+
+
+def one_of(option: str, given: object, known: Iterable[str]) -> None:
+    """ValueError where ``given`` is none of the words that are ``known``."""
+    if given not in (known := tuple(known)):
+        raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, known))}")
 
 
 def flag(option: str, given: object) -> None:

@@ -1,4 +1,4 @@
-"""A picture made ready for layout: shorter names, fewer frames, and which boxes stand side by side.
+"""A picture made ready for layout: shorter names, and which boxes stand side by side.
 
 An engine puts boxes where edges are short, and so shuffles those that read and are read alike.
 """
@@ -62,36 +62,23 @@ def is_mesh(picture: Picture, crowd: int) -> bool:
 
 
 def tidied(picture: Picture) -> Picture:
-    """The same values with shorter names and fewer frames.
-
-    A name does not repeat the frames around it. A frame around frames with leaves is left out, and the
-    inner ones bear its name: the edges into them need room between them.
-    """
-    known = {cluster.id: cluster for cluster in picture.clusters}
-    outer = {each for box in picture.boxes for each in box.group[:-1]}
-    left_out = outer & {each for box in picture.boxes if box.kind in LEAVES for each in box.group}
-    boxes = [
+    """The same values, each with a tooltip, and with a name that does not repeat the frames around it."""
+    labels = {cluster.id: cluster.label for cluster in picture.clusters}
+    boxes = (
         box._replace(
-            name=_within([known[each].label if each in known else each for each in box.group], box.name),
+            name=_within([labels.get(each, each) for each in box.group], box.name),
             tooltip=box.tooltip or box.name,
-            group=tuple(each for each in box.group if each not in left_out),
         )
         for box in picture.boxes
-    ]
-    kept = []
-    for cluster in picture.clusters:
-        label, parent = cluster.label, cluster.parent
-        while parent in left_out:
-            label, parent = f"{known[parent].label}.{label}", known[parent].parent
-        if cluster.id not in left_out:
-            kept.append(cluster._replace(label=label, parent=parent))
-    return picture._replace(boxes=tuple(boxes), clusters=tuple(kept))
+    )
+    return picture._replace(boxes=tuple(boxes))
 
 
 def _within(frames: list[str], name: str) -> str:
-    """``w.0`` for ``layers.0.w.0`` in ``net``, ``layers.0``; the variable may stand before the path."""
-    for outermost in range(len(frames)):
-        path = ".".join(frames[outermost:]) + "."
+    """``w.0`` for ``layers.0.w.0`` in ``net.layers.0``; the variable may stand before the path."""
+    words = ".".join(frames).split(".")
+    for outermost in range(len(words)):
+        path = ".".join(words[outermost:]) + "."
         if name.startswith(path) and name != path:
             return name[len(path) :]
     return name

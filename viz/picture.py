@@ -7,7 +7,7 @@ data, so they can be pickled and written as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
@@ -17,21 +17,17 @@ Key = TypeVar("Key", bound=Hashable)
 STRIP = 40
 
 
-def reach(boxes: Iterable[Key], operands: Mapping[Key, Sequence[Key]]) -> int:
+def reach(row: Mapping[Key, int], operands: Mapping[Key, Sequence[Key]]) -> int:
     """How many rows all edges cross together, where an edge from one row to the next crosses one.
 
-    It decides how long an engine needs, which cuts an edge into a piece for each row. ``boxes`` come operands
-    before users. Each stands in the row below the lowest of its operands, a leaf above the highest user.
+    It decides how long an engine needs, which cuts an edge into a piece for each row. Boxes stand in the
+    ``row`` below the lowest of their operands, but a leaf stands right above the highest that reads it.
     """
-    row: dict[Key, int] = {}
+    edges = [(each, row[box]) for box, read in operands.items() for each in read]
     top: dict[Key, int] = {}
-    for box in boxes:
-        read = operands.get(box, ())
-        row[box] = 1 + max((row.get(each, 0) for each in read), default=-1)
-        for each in read:
-            top[each] = min(row[box], top.get(each, row[box]))
-    start = {box: row[box] if operands.get(box) else top.get(box, 1) - 1 for box in row}
-    return sum(row[box] - start[each] for box in row for each in operands.get(box, ()))
+    for each, below in edges:
+        top[each] = min(below, top.get(each, below))
+    return sum(below - (row[each] if operands.get(each) else top[each] - 1) for each, below in edges)
 
 
 class Kind(str, Enum):
@@ -52,7 +48,7 @@ class Kind(str, Enum):
 
 
 class Row(NamedTuple):
-    """A term in the box of a sum."""
+    """A term in the box of a sum, or several."""
 
     #: What is added: ``w1·i1``, ``b1``, ``−t``.
     label: str
@@ -60,6 +56,8 @@ class Row(NamedTuple):
     data: float | None
     #: The name of the place in the box where the term's edges end; unique in its box.
     port: str
+    #: For how many terms it stands, of which the first is told.
+    terms: int = 1
 
 
 class Progress(NamedTuple):
@@ -213,4 +211,4 @@ class Picture(NamedTuple):
 
     def reach(self) -> int:
         """How many rows of boxes the edges cross together; see :func:`reach`."""
-        return reach((box.id for box in self.boxes), self.operands())
+        return reach(self.depths(), self.operands())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from microbp import History, Module, Value, no_grad
+from microbp import History, Module, Value, data_of, no_grad
 from microbp.text.safe import quoted
 from viz.options import whole_number
 
@@ -35,7 +35,7 @@ def _axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
     return ax
 
 
-def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = None) -> Any:
+def plot_boundary(net: Callable[..., Any], X: Any, Y: Any, *, resolution: int = 80, ax: Any = None) -> Any:
     """The points of a 2-D data set over the net's answer for every place around them.
 
     ``net`` is called with one point, a list of two floats. Where it returns one Value, the classes are
@@ -51,8 +51,6 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
     It asks the net ``resolution``² times, and records nothing. Raises ValueError where X is not a list of
     points in the plane or Y has another length, ImportError without matplotlib.
     """
-    if not callable(net):
-        raise TypeError(f"a net is called with one point, and {type(net).__name__} cannot be called")
     resolution = whole_number("resolution", resolution, 2)
     try:
         points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
@@ -119,12 +117,7 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
     A cost that is not finite leaves a gap. Raises ValueError where there is no cost at all, ImportError
     without matplotlib.
     """
-    try:
-        run = history if isinstance(history, History) else History(cost=[x for [x] in map(_numbers, history)])
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"plot_cost() takes what fit() returns, or a list of costs, not {quoted(history)}"
-        ) from None
+    run = history if isinstance(history, History) else History(cost=data_of([*history]).tolist())
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
     ax = _axes(ax)
@@ -161,8 +154,6 @@ class Snapshots:
     """
 
     def __init__(self, net: Module) -> None:
-        if not isinstance(net, Module):
-            raise TypeError(f"Snapshots() takes the module that is trained, not {type(net).__name__}")
         self._parameters = net.parameter_layers()
         if not self._parameters:
             raise ValueError(f"{type(net).__name__} has no parameters")
@@ -198,7 +189,7 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
 
     Raises ValueError where there are no snapshots, ImportError without matplotlib.
     """
-    _taken(snapshots, "plot_histograms")
+    _taken(snapshots)
     bins = whole_number("bins", bins, 1)
     layers = snapshots.layers
     made = _figure(8.6, 0.6 + 1.9 * len(layers))
@@ -215,10 +206,7 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
     return made
 
 
-def _taken(snapshots: Snapshots, caller: str) -> None:
-    if not isinstance(snapshots, Snapshots):
-        takes = "Snapshots(net), with a take() after each backward()"
-        raise TypeError(f"{caller}() takes {takes}, not {type(snapshots).__name__}")
+def _taken(snapshots: Snapshots) -> None:
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
 
@@ -275,7 +263,7 @@ def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None
     A layer without gradients leaves a gap. Raises ValueError where there are no snapshots, ImportError
     without matplotlib.
     """
-    _taken(snapshots, "plot_gradient_flow")
+    _taken(snapshots)
     moments = whole_number("moments", moments, 1)
     ax = _axes(ax, 7.0, 4.0)
     layers, count = snapshots.layers, len(snapshots)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
-from microbp.text.safe import quoted
 from viz.engines import ENGINES, engine_name
-from viz.options import Style
+from viz.options import Style, one_of
 
 
 class Rendered:
@@ -24,9 +23,8 @@ class Rendered:
     instead: ClassVar[str] = ""
 
     def __init__(self, style: Style | None, engine: str, format: str) -> None:  # noqa: A002
-        for option, given, known in (("engine", engine, ENGINES), ("format", format, tuple(self.formats))):
-            if given not in known:
-                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, known))}")
+        one_of("engine", engine, ENGINES)
+        one_of("format", format, self.formats)
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format
@@ -67,18 +65,9 @@ class Rendered:
         except (MicrobpError, OSError) as error:
             return f"none ({error})"
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str | bytes]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str | bytes]:
         """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
-        bundle: dict[str, str | bytes] = {}
         try:
-            bundle[self.formats[self._format]] = getattr(self, self._format)
-            bundle["text/plain"] = repr(self)
+            return {self.formats[self._format]: getattr(self, self._format), "text/plain": repr(self)}
         except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
-            bundle = {"text/plain": f"{type(self).__name__} without a picture: {error}"}
-        return {
-            kind: shown
-            for kind, shown in bundle.items()
-            if (not include or kind in include) and (not exclude or kind not in exclude)
-        }
+            return {"text/plain": f"{type(self).__name__} without a picture: {error}"}

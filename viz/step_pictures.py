@@ -11,7 +11,7 @@ from microbp.recording.sites import user_scope
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
-from viz.kinds import formula, kinds
+from viz.kinds import kinds, tooltip
 from viz.options import Style, not_drawn, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
@@ -60,33 +60,19 @@ class Film:
 
     def __init__(self, trace: Trace, drawn: Picture, title: str = "", digits: int = 4) -> None:
         self.trace, self.captions = trace, tuple(captions(trace, digits))
-        self._position = {box.id: int(box.id[1:]) for box in drawn.boxes}
-        nodes, seen = trace.graph.nodes, {*self._position.values()}
-        received: dict[int, list[tuple[int, float]]] = {len(nodes) - 1: [(0, 1.0)]}
-        passes: dict[int, int] = {}
-        flows: dict[str, Flow] = {}
+        self._paid = {
+            f"e{step.node}_{each.place}": each for step in trace.steps for each in step.contributions
+        }
+        seen = {int(box.id[1:]) for box in drawn.boxes}
         #: The steps in which something is to be seen; all, unless values are left out.
-        self.steps = [0]
-        for step in trace.steps:
-            passes[step.node] = step.index
-            for each in step.contributions:
-                received.setdefault(each.operand, []).append((step.index, each.after))
-                flow = Flow(0, step.index, each.amount, each.before, each.after)
-                flows[f"e{step.node}_{each.place}"] = flow
-            if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)]):
-                self.steps.append(step.index)
+        self.steps = [0] + [
+            step.index
+            for step in trace.steps
+            if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)])
+        ]
         told = drawn.note or f"{len(drawn.boxes):,} value{'s' * (len(drawn.boxes) != 1)}"
-        self._drawn = drawn._replace(
-            boxes=tuple(
-                box._replace(notes=(), progress=Progress(0, passes.get(at, 0), tuple(received.get(at, ()))))
-                if nodes[at].requires_grad
-                else box._replace(notes=())
-                for box, at in zip(drawn.boxes, self._position.values(), strict=True)
-            ),
-            edges=tuple(edge._replace(flow=flows.get(edge.id)) for edge in drawn.edges),
-            note=", ".join(filter(None, (title, told))),
-            captions=self.captions,
-        )
+        note = ", ".join(filter(None, (title, told)))
+        self._drawn = drawn._replace(note=note, captions=self.captions)
 
     def picture(self, step: int) -> Picture:
         """What is seen after so many steps. IndexError where there are not so many."""
@@ -94,30 +80,28 @@ class Film:
         gradients, drawn = self.trace.gradients(step), self._drawn
         return drawn._replace(
             boxes=tuple(self._box(box, step, gradients) for box in drawn.boxes),
-            edges=tuple(_edge(edge, step) for edge in drawn.edges),
+            edges=tuple(self._edge(edge, step) for edge in drawn.edges),
             title=self.captions[step],
         )
 
     def _box(self, box: Box, step: int, gradients: list[float | None]) -> Box:
-        node, progress = self.trace.graph.nodes[self._position[box.id]], box.progress
-        grad = gradients[node.position]
-        told = "not reached yet" if grad is None else repr(grad)
-        if progress is None:
-            told = "none: it takes no gradient"
-        else:
-            progress = progress._replace(step=step)
+        graph, at = self.trace.graph, int(box.id[1:])
+        grad, progress, told = gradients[at], None, "none: it takes no gradient"
+        if graph.needs[at]:
+            passes, seed = self.trace.step_of(at), [(0, 1.0)] if at == graph.root.position else []
+            received = *seed, *((each.step, each.after) for each in self.trace.received[at])
+            progress = Progress(step, passes.index if passes else 0, received)
+            told = "not reached yet" if grad is None else repr(grad)
             if not progress.final:
-                told += f", {progress.paid} of {len(progress.received)} contributions"
-        made = formula(self.trace.graph, node)
-        lines = (f"{node.name} = {node.data!r}", f"∇ {told}", made, node.site or "")
-        return box._replace(grad=grad, progress=progress, tooltip="\n".join(filter(None, lines)))
+                told += f", {progress.paid} of {len(received)} contributions"
+        shown = tooltip(graph, graph.nodes[at], told)
+        return box._replace(grad=grad, progress=progress, tooltip=shown, notes=())
 
-
-def _edge(edge: Edge, step: int) -> Edge:
-    if edge.flow is None:
-        return edge._replace(contribution=None)
-    paid = edge.flow.amount if edge.flow.paid <= step else None
-    return edge._replace(contribution=paid, flow=edge.flow._replace(step=step))
+    def _edge(self, edge: Edge, step: int) -> Edge:
+        if (paid := self._paid.get(edge.id)) is None:
+            return edge._replace(contribution=None)
+        flow = Flow(step, paid.step, paid.amount, paid.before, paid.after)
+        return edge._replace(contribution=paid.amount if paid.step <= step else None, flow=flow)
 
 
 def film(

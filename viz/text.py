@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any
 
+from microbp.notation import plain_number
 from microbp.text.safe import cut, safe
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
@@ -70,13 +71,11 @@ def number(x: float | None, digits: int = 4) -> str:
     if x is None:
         return DASH
     if not math.isfinite(x) or x == 0.0:
-        return {math.inf: "inf", -math.inf: f"{MINUS}inf", 0.0: "0"}.get(x, "nan")
+        return f"{x + 0.0:g}".replace("-", MINUS)
     mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
-    power = int(exponent)
-    plain = -3 <= power < 4
-    decimal = f"{float(f'{mantissa}e{exponent}'):.{max(digits - 1 - power, 0)}f}" if plain else mantissa
-    trimmed = decimal.rstrip("0").rstrip(".") if "." in decimal else decimal
-    return (trimmed if plain else f"{trimmed}e{power}").replace("-", MINUS)
+    if -3 <= int(exponent) < 4:
+        return plain_number(float(f"{mantissa}e{exponent}"))
+    return f"{plain_number(float(mantissa))}e{int(exponent)}".replace("-", MINUS)
 
 
 def signed(x: float | None, digits: int = 4) -> str:
