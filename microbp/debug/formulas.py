@@ -40,6 +40,9 @@ class Math(NamedTuple):
     text: str
     latex: str
 
+    def __str__(self) -> str:
+        return self.text
+
 
 ELLIPSIS = Math("…", r"\dots")
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, breakpoint_at, named
+from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at, find
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
 from microbp.debug.formulas import counted, equation, figure, group_words, repeated
@@ -81,10 +81,6 @@ _CONDITIONS = (
     "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
     "such as abs and log, variables of the script, and words for what is received:\n"
 ) + "\n".join(f"  {word:13} {meaning}" for word, (meaning, _) in WORDS.items())
-
-
-class Refusal(MicrobpError):
-    """A command cannot be carried out; the text is the one line that says why."""
 
 
 class Shell(cmd.Cmd):
@@ -218,7 +214,7 @@ class Shell(cmd.Cmd):
 
     def node(self, name: str) -> Node:
         """The value of that name, without one the current one."""
-        return named(self.graph, name) if name else self.place.node
+        return find(self.graph, name) if name else self.place.node
 
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
@@ -311,7 +307,7 @@ class Shell(cmd.Cmd):
             last_got = max((got.step for got in self.trace.received[node.position]), default=0)
             self.place.at = last_got if own is None else own.index
         elif text != "end" and not text.isdecimal():
-            named(self.graph, text)
+            self.node(text)
         else:
             self.place.at = last if text == "end" else self._count("goto", text)
             if self.place.at > last:

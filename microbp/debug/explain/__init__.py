@@ -31,7 +31,6 @@ from microbp.debug.formulas import (
     Name,
     Short,
     agree,
-    edges,
     flat,
     joined,
     multiplied,
@@ -175,13 +174,9 @@ class Stations:
 
     def __init__(self, graph: Graph, target: int) -> None:
         self.graph, self.target, self.root = graph, target, graph.root.position
+        between = dependents(graph, [target]).nonzero()[0].tolist()
         #: For each node between: where it is used on a way up to the root, as (user, place).
-        self.uses: dict[int, list[tuple[int, int]]] = {target: []}
-        for node in graph.nodes[target + 1 :]:
-            for place, x, _ in edges(node):
-                if x in self.uses:
-                    self.uses.setdefault(node.position, [])
-                    self.uses[x].append((node.position, place))
+        self.uses = dict(zip(between, map(graph.uses().__getitem__, between), strict=True))
         #: For each node the station that it belongs to: itself, or the next one above.
         self.top: dict[int, int] = {}
         #: For each station how many ways lead up from it, and how many stations are just below.

@@ -75,12 +75,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
 def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | str | int) -> Math:
     """A sentence, as plain text and as Markdown."""
     template = SENTENCES[sentence][language == "zh"].replace("{count}", str(count))
-    texts = {word: x.text if isinstance(x, Math) else x for word, x in filled.items()}
     marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in filled.items()}
     markdown = template.format(**marked)
     if language == "zh":  # a space between a formula and Chinese, none before punctuation
         markdown = re.sub(r"\$ ([，。：；）])", r"$\1", markdown)
-    return Math(template.format(**texts), markdown)
+    return Math(template.format(**filled), markdown)
 
 
 #: How wide a line of plain text gets; one of formulas is indented by 4, and broken before an equals sign.
@@ -230,9 +229,6 @@ class Explanation(Shown):
             blocks += told if prose else [f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$"]
         faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
         return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.title.text})"
 
     def _markdown(self) -> str:
         return self.markdown
