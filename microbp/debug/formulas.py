@@ -23,8 +23,7 @@ from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.lazy import cached_property
-from microbp.notation import ATOM, SUM, Term, at, latex, text
-from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
+from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
 from microbp.text.safe import readable
 
@@ -32,16 +31,6 @@ from microbp.text.safe import readable
 TOLERANCE = 1e-12
 #: How many significant digits a rounded number in a formula has; one with fewer is exact.
 DIGITS = 9
-
-
-class Math(NamedTuple):
-    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
-
-    text: str
-    latex: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 ELLIPSIS = Math("…", r"\dots")
@@ -55,7 +44,7 @@ def joined(parts: Iterable[Math], plain: str, tex: str) -> Math:
 
 def name_of(node: Node) -> Math:
     """A node's name."""
-    return Math(plain_name(node.name), latex_name(node.name))
+    return spelled(node.name)
 
 
 def quotient(above: Math, below: Math) -> Math:
@@ -65,7 +54,7 @@ def quotient(above: Math, below: Math) -> Math:
 
 def number(x: float) -> Math:
     """A number as it is printed."""
-    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
+    return spelled(x, DIGITS)
 
 
 def counted(count: int, word: str) -> str:
@@ -305,7 +294,7 @@ class Formulas:
             return self._sum(node, place, depth)
         if rule.over and len(operands) > OPERANDS:
             first, last = (self.math(self._operand(x, DEEPEST)) for x in (operands[0], operands[-1]))
-            sign = rf"\operatorname{{{latex_name(name)}}}"
+            sign = rf"\operatorname{{{spelled(name).latex}}}"
             plain, tex = f"{name}({first.text}, …, {last.text})", rf"{sign}({first.latex},\dots,{last.latex})"
             return self.word(f"d{position}", node.data, Math(plain, tex))
         trees = [self._operand(x, depth + 1) for x in operands]

@@ -27,8 +27,7 @@ from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import plain_name, plain_number
-from microbp.notation.names import NUMBER
+from microbp.notation import NUMBER, plain_name, plain_number
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted, readable
 from microbp.text.spelling import did_you_mean

@@ -27,7 +27,6 @@ from microbp.debug.formulas import (
     ELLIPSIS,
     Formula,
     Formulas,
-    Math,
     Name,
     Short,
     agree,
@@ -45,7 +44,7 @@ from microbp.debug.formulas import (
 from microbp.debug.trace import target
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
-from microbp.notation import latex_name, plain_name
+from microbp.notation import Math, plain_name, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
@@ -135,7 +134,7 @@ def explain(
     if rate is not None and node is not None and node.rule is not None:
         told = f"{called} is computed: no step of gradient descent changes it; leave out the rate"
         raise ValueError(f"explain(): {told}")
-    root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
+    root, by = name_of(graph.root), spelled(called)
     filled = {"gradient": quotient(root, by), "value": by, "loss": root}
     title = say(language, "title", **filled)
     between = dependents(graph, [] if node is None else [node.position])
@@ -155,10 +154,9 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
     used, say = short.names.keys() & derivation.used, derivation.said
     told: list[Math] = []
     for layer in sorted({short.names[each].layer for each in used} & short.layers.keys()):
-        path = Math(plain_name(short.layers[layer]), latex_name(short.layers[layer]))
-        written = {kind: str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")])) for kind in "wbzh"}
-        filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
-        told.append(say("key further" if told else "key", number=layer, layer=path, **filled))
+        filled = {kind: spelled(str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")]))) for kind in "wbzh"}
+        filled["layer"] = spelled(short.layers[layer])
+        told.append(say("key further" if told else "key", number=layer, **filled))
     if not told and any(short.names[each].kind in "zh" for each in used):
         told.append(say("key plain"))
     if told:

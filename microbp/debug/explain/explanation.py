@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import Math, agree, columns, number, sentence
+from microbp.debug.formulas import agree, columns, number, sentence
+from microbp.notation import Math
 from microbp.text.notebook import Shown
 from microbp.text.safe import shown
 
