@@ -189,21 +189,16 @@ class Breakpoint(NamedTuple):
     #: The positions of the nodes that it is set on; None: any.
     nodes: frozenset[int] | None
     condition: Expression | None = None
-    #: Whether it stops at what these receive, and not where they are computed and pass their gradient on.
-    watch: bool = False
+    #: A ``watch`` stops at what these receive, and not where they are computed and pass their gradient on.
+    kind: str = "breakpoint"
 
     def __str__(self) -> str:
         return self.text
 
-    @property
-    def kind(self) -> str:
-        """``breakpoint`` or ``watch``."""
-        return "watch" if self.watch else "breakpoint"
-
     def stops(self, place: Place) -> str | None:
         """Why a run stops at this place, such as ``x.grad: +3 → +6, sign change``; None if it does not."""
         step, node, condition, graph = place.step, place.node, self.condition, place.graph
-        here = not self.watch and (self.nodes is None or node.position in self.nodes)
+        here = self.kind != "watch" and (self.nodes is None or node.position in self.nodes)
         if step is None:
             computed = place.at < 0 and here and (condition is None or condition.holds(place))
             return f"{node.name} is computed" if computed else None
@@ -212,7 +207,7 @@ class Breakpoint(NamedTuple):
             if here and (meets or condition is None):
                 return f"{node.name} passes its gradient on"
             meets = [each for each in meets if each.operand in self.nodes]
-            meets = [each for each in meets if self.watch or graph.nodes[each.operand].rule is None]
+            meets = [each for each in meets if self.kind == "watch" or graph.nodes[each.operand].rule is None]
         told = []
         for each in meets[:TOLD]:
             numbers = [figure(x, sign=True) for x in (each.before, each.after) if x is not None]
@@ -231,7 +226,7 @@ def breakpoint_at(
     A place is a name, an operation (``sigmoid``, ``×``), or a line, ``12`` (of ``file``, else the root's) or
     ``net.py:12``. With a condition: ``h1 if grad < 0``, ``h1, grad < 0``, ``abs(grad) > 10``.
     """
-    graph, text = pass_.graph, text.strip()
+    graph, text, kind = pass_.graph, text.strip(), "watch" if watch else "breakpoint"
     parts = re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text)
     #: Every way to take it: as a place alone, or split before an if or at a comma.
     splits = [(text, None), *((text[: each.start()], text[each.end() :]) for each in parts)]
@@ -245,9 +240,9 @@ def breakpoint_at(
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
             raise _nothing_called(place, graph, "value, operation or line")
         place, condition = "", text
-    told = " ".join(["watch" if watch else "break", *place.split()])
+    told = " ".join([kind.removesuffix("point"), *place.split()])
     if condition is None:
-        return Breakpoint(told, nodes, None, watch)
+        return Breakpoint(told, nodes, None, kind)
     meant, paid = Expression(condition, pass_, variables), [x for each in pass_.received for x in each[-1:]]
     try:  # where every number is there
         meant(Place(pass_, len(pass_)), paid[-1] if paid else None)
@@ -255,7 +250,7 @@ def breakpoint_at(
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the user's expression raises)
         raise Refusal(f"{meant.text!r} does not work: {error}") from None
-    return Breakpoint(f"{told} if {meant.text}", nodes, meant, watch)
+    return Breakpoint(f"{told} if {meant.text}", nodes, meant, kind)
 
 
 def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozenset[int] | None:

@@ -31,7 +31,7 @@ from microbp.notation import NUMBER, plain_name, plain_number
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted, readable
 from microbp.text.spelling import did_you_mean
-from microbp.text.tables import Table, has_colour
+from microbp.text.tables import Table, has_colour, within_encoding, write
 from microbp.value import Value
 
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.
@@ -103,9 +103,8 @@ class Shell(cmd.Cmd):
         self.use_rawinput = asks
         self.trace, self.graph, self.loss, self.names = trace, trace.graph, loss, names or {}
         self.place = Place(trace)
-        #: Whether the file shows colour, and which characters it has.
+        #: Whether the file shows colour.
         self.colour = has_colour(self.stdout)
-        self.encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         self.commands = [*commands]
         #: Breakpoints and watches by their numbers, which are never given twice.
         self.breakpoints: dict[int, Breakpoint] = {}
@@ -181,17 +180,13 @@ class Shell(cmd.Cmd):
     def text(self, text: object) -> None:
         """Write lines, in colour where the file shows it and in the characters that it has."""
         told = "\n".join(map(str.rstrip, readable(str(text)).split("\n")))  # no character moves the cursor
-        shown = told.encode(self.encoding, "replace").decode(self.encoding)
-        if shown != told:  # a minus sign must not be lost
-            signs = {"−": "-", "·": "*", "×": "x"}
-            shown = "".join(b if a == b else signs.get(a, b) for a, b in zip(told, shown, strict=True))
         if not self.colour:
-            self.stdout.write(f"{shown}\n")
+            write(told, self.stdout)
             return
         from rich.console import Console
         from rich.text import Text
 
-        coloured = Text(shown)
+        coloured = Text(within_encoding(told, self.stdout))
         for pattern, style in COLOURS.items():
             coloured.highlight_regex(f"(?m){pattern}", style)
         console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
@@ -299,18 +294,16 @@ class Shell(cmd.Cmd):
         leaf, to that in which its gradient becomes final.
         """
         last = len(self.trace)
-        if text in self.graph._called:
+        if text not in self.graph._called and (text == "end" or text.isdecimal()):
+            self.place.at = last if text == "end" else self._count("goto", text)
+            if self.place.at > last:
+                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
+        else:
             node, own = self.node(text), self.trace.step_of(text)
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
             last_got = max((got.step for got in self.trace.received[node.position]), default=0)
             self.place.at = last_got if own is None else own.index
-        elif text != "end" and not text.isdecimal():
-            self.node(text)
-        else:
-            self.place.at = last if text == "end" else self._count("goto", text)
-            if self.place.at > last:
-                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
         self.show()
 
     def do_forward(self, text: str) -> None:

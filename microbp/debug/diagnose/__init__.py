@@ -32,7 +32,7 @@ from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.record import with_sites
 from microbp.recording.sites import user_scope, user_site
 from microbp.text.safe import quoted
@@ -102,12 +102,19 @@ def diagnose(
     if (net is None) != (data is None):
         raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
     rows = () if net is None or data is None else neuron_rows(net, data, names)
-    title, told = f"diagnose({type(loss).__name__})", list[Any]()
+    title, told, root = f"diagnose({type(loss).__name__})", list[Any](), None
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
-        title = f"diagnose({named(graph)})"
-        told += _of_graph(graph, parameters, names, words, huge, alive(rows))
+        title, root = f"diagnose({named(graph)})", graph.root
+        if not root.requires_grad or root.rule is None:  # a constant, or a leaf
+            key = "not computed" if root.requires_grad else "constant"
+            found = finding(words, "unreached", key, root, name=root.name, x=root.data)
+            told = [found._replace(unit=""), words("constant graph", n=len(graph))]
+        else:
+            case = Case(graph, parameters_of(parameters, graph, names), words, huge, alive(rows))
+            detectors = DETECTORS + OF_GRADIENTS * math.isfinite(root.data)
+            told = [each for detector in detectors for each in detector(case)]
     elif isinstance(loss, History):
         title, told = "diagnose(history)", [*of_history(loss, words)]
     elif isinstance(loss, NotFinite | UndefinedOperation):
@@ -120,8 +127,7 @@ def diagnose(
             f"not {quoted(loss)}"
         )
     if len(steps) > 1:
-        root = loss.root if isinstance(loss, Graph) else loss
-        told += of_steps(steps, root.data if isinstance(root, Node | Value) else None, words)
+        told += of_steps(steps, root and root.data, words)
     told += [] if net is None else neurons(rows, words)
     of: Any = {kind: tuple(each for each in told if type(each) is kind)
                for kind in (Finding, str, LayerRow, Remark)}  # fmt: skip
@@ -131,19 +137,6 @@ def diagnose(
     return diagnosis
 
 
-def _of_graph(
-    graph: Graph, parameters: Any, names: Mapping[str, Any], words: Words, huge: float, working: Iterable[str]
-) -> Told:
-    """What all detectors have to tell."""
-    root = graph.root
-    if not root.requires_grad or root.rule is None:  # a constant, or a leaf
-        key = "not computed" if root.requires_grad else "constant"
-        yield finding(words, "unreached", key, root, name=root.name, x=root.data)._replace(unit="")
-        yield words("constant graph", n=len(graph))
-        return
-    case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
-    for detector in DETECTORS + OF_GRADIENTS * math.isfinite(root.data):
-        yield from detector(case)
 
 
 # ----------------------------------------------------------------------------------------- neurons
