@@ -247,6 +247,8 @@ class Formulas:
         self.used: set[int] = set()
         #: The nodes that stand in it by what they are computed from.
         self.written: set[int] = set()
+        #: What is left out of a long list.
+        self.dots = self.word("…", math.nan, ELLIPSIS)
 
     def word(self, name: str, *meaning: Any) -> ast.expr:
         """A word for a number, and for a text of our own."""
@@ -293,10 +295,8 @@ class Formulas:
         if name in ("add", "sum", "dot"):
             return self._sum(node, place, depth)
         if rule.over and len(operands) > OPERANDS:
-            first, last = (self.math(self._operand(x, DEEPEST)) for x in (operands[0], operands[-1]))
-            sign = rf"\operatorname{{{spelled(name).latex}}}"
-            plain, tex = f"{name}({first.text}, …, {last.text})", rf"{sign}({first.latex},\dots,{last.latex})"
-            return self.word(f"d{position}", node.data, Math(plain, tex))
+            ends = [self._operand(operands[0], DEEPEST), self.dots, self._operand(operands[-1], DEEPEST)]
+            return self.word(f"d{position}", node.data, self.math(ast.Call(ast.Name(name), ends, [])))
         trees = [self._operand(x, depth + 1) for x in operands]
         if name in _SIGNS:
             return ast.BinOp(trees[0], _SIGNS[name], trees[1])
@@ -313,17 +313,15 @@ class Formulas:
         rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
         last = len(rows) - 1 - (products and len(rows[-1]) == 1)  # a bias stands behind the last product
         long = last > TERMS
-        pieces: list[Math] = []
         terms: list[ast.expr] = []
         for k, row in enumerate(rows):
             if not long or k < 2 or k >= last or place in row:
                 deep = DEEPEST if long else depth + 1
                 terms.append(product([self._operand(node.operands[x], deep) for x in row]))
-                pieces.append(self.math(terms[-1]))
-            elif pieces[-1] is not ELLIPSIS:
-                pieces.append(ELLIPSIS)
-        written = joined(pieces, " + ", "+"), (SUM, SUM)
-        return self.word(f"d{node.position}", node.data, *written) if long else total(terms)
+            elif terms[-1] is not self.dots:
+                terms.append(self.dots)
+        whole = total(terms)
+        return self.word(f"d{node.position}", node.data, self.math(whole), (SUM, SUM)) if long else whole
 
     def _operand(self, x: float, depth: int) -> ast.expr:
         if not isinstance(x, int):

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from microbp.bounds import bounded
-from microbp.check.words import named
 from microbp.debug.diagnose.case import (
     Case,
     Diagnosis,
@@ -31,7 +30,6 @@ from microbp.debug.diagnose.case import (
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
-from microbp.functions import sum as total
 from microbp.graph import Graph
 from microbp.record import with_sites
 from microbp.recording.sites import user_scope, user_site
@@ -106,7 +104,8 @@ def diagnose(
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
-        title, root = f"diagnose({named(graph)})", graph.root
+        root = graph.root
+        title = f"diagnose({root.name if root.named else 'loss'} = {root.data:.8g})"
         if not root.requires_grad or root.rule is None:  # a constant, or a leaf
             key = "not computed" if root.requires_grad else "constant"
             found = finding(words, "unreached", key, root, name=root.name, x=root.data)
@@ -175,9 +174,8 @@ def _activations(
     values = [each for each in given if isinstance(each, Value) and not each.is_leaf]
     if not values:
         raise TypeError(f"diagnose: the net has computed no Value for a sample, but gave {quoted(output)}")
-    graph = Graph(total(values) if len(values) > 1 else values[0], names)
     order: Counter[str] = Counter()
-    for node in graph:
+    for node in Graph.of_roots(values, names):
         place = max(0, rectified(node))
         activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
         if activation not in SLOPES or (operand := node.inputs[place].node) is None:

@@ -328,7 +328,8 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
                 node = graph[each]
                 each_once[node.position] = node.name, node
             elif isinstance(each, Value):
-                name = each.name or variables.get(id(each)) or path or "a parameter"
+                place = variables.get(id(each), f"parameters{path}" if path else "a parameter")
+                name = each.name or (place if path[:1] in ("", "[") else path)
                 each_once[id(each), name] = name, each
             else:
                 raise TypeError(
