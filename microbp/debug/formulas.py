@@ -456,7 +456,7 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
     groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
     for node in nodes:
         below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
-        depths.append(below + _is(node, "dot"))
+        depths.append(below + computed_by(node, "dot"))
         if node.rule is not None and node.group:
             groups.setdefault(node.group, []).append(node)
     for group in sorted(groups, key=lambda path: [number for _, number in path]):
@@ -464,10 +464,10 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         unary = len({each.rule for each in inside}) == 1 and all(len(each.operands) == 1 for each in inside)
         if neuron is not None and layer is not None:
-            sums = [node for node in inside if _is(node, "dot", "sum", "add")] or inside
+            sums = [node for node in inside if computed_by(node, "dot", "sum", "add")] or inside
             yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
             yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1].position
-        elif depths[inside[0].position] and (unary or all(_is(each, "dot") for each in inside)):
+        elif depths[inside[0].position] and (unary or all(computed_by(each, "dot") for each in inside)):
             for index, node in enumerate(inside):  # the neuron is the column of its weights
                 known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
                 columns = {each[-1] for each in known if unary or len(each) == 2}
@@ -477,7 +477,8 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
                 yield name, node.position
 
 
-def _is(node: Node, *rules: str) -> bool:
+def computed_by(node: Node, *rules: str) -> bool:
+    """Whether it is the result of one of these operations."""
     return node.rule is not None and node.rule.name in rules
 
 
@@ -533,7 +534,7 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
 
 def _adds(node: Node) -> bool:
     """Whether a node is a sum, and passes on what it receives."""
-    return _is(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
+    return computed_by(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
 
 
 def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
@@ -541,7 +542,7 @@ def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int,
     chain: list[tuple[int, float]] = []
     for rule, literals in CHAIN:
         here = nodes[chain[-1][0]] if chain else node
-        known = _is(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
+        known = computed_by(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
         found = [(x, local) for place, x, local in edges(here) if rule != "div" or place == 1]
         if not known or len(found) != 1 or (chain and here.position not in inner):
             return []

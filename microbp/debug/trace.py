@@ -305,13 +305,13 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     A leaf has a pass without steps. Raises TypeError where ``loss`` is neither a Value nor a Graph,
     NoGradientError where it is a constant.
     """
+    return Trace(given_to("trace()", loss, user_scope() if names is None else names))
+
+
+def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
+    """The graph that a reader is given, if it is one, and not too large for it."""
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {quoted(loss)}")
-    return Trace(_read("trace()", loss, user_scope() if names is None else names))
-
-
-def _read(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
-    """The graph that a reader is given, if it is not too large for it."""
+        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     graph = loss if isinstance(loss, Graph) else Graph(loss, names)
     bounded(reader, graph)
     return graph
@@ -386,12 +386,10 @@ def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
 ) -> tuple[Graph, Node | None, str]:
     """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
-    if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
         raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
     scope = user_scope() if names is None else names
-    graph, _ = as_recorded(_read(asker, loss, scope))
+    graph, _ = as_recorded(given_to(asker, loss, scope))
     root = graph.root
     if not root.requires_grad:
         raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from microbp.bounds import bounded
 from microbp.debug.diagnose.case import (
     Case,
     Diagnosis,
@@ -29,6 +28,7 @@ from microbp.debug.diagnose.case import (
 )  # fmt: skip
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
 from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
 from microbp.record import with_sites
@@ -102,8 +102,7 @@ def diagnose(
     rows = () if net is None or data is None else neuron_rows(net, data, names)
     title, told, root = f"diagnose({type(loss).__name__})", list[Any](), None
     if isinstance(loss, Value | Graph):
-        graph = loss if isinstance(loss, Graph) else Graph(loss, names)
-        bounded("diagnose()", graph)
+        graph = given_to("diagnose()", loss, names)
         root = graph.root
         title = f"diagnose({root.name if root.named else 'loss'} = {root.data:.8g})"
         if not root.requires_grad or root.rule is None:  # a constant, or a leaf

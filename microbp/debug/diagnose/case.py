@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from microbp.check.auditing import changes_in
 from microbp.check.gradients import mapped
 from microbp.check.words import line_of
-from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.diagnose.words import KINDS, Words, unit_of
 from microbp.debug.formulas import numbers_of, sentence
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
@@ -210,7 +210,8 @@ class Diagnosis(Shown):
             notes += sentence(told, width)
         # The line is left out where none is known.
         last = 4 if any(each.site is not None for each in shown) else 3
-        cells = ((words.kind(x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
+        kinds = KINDS if self.language == "zh" else {}
+        cells = ((kinds.get(x.kind, x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
         rows = tuple((str(i), *row) for i, row in enumerate(cells, 1))
         found = words("findings" if self.findings else "nothing found", n=len(self.findings))
         columns = (">", *words("columns").split(","))[: last + 1]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Iterable
 from typing import Any
 
 from microbp.graph import Node
 from microbp.text.spelling import language
-from microbp.text.tables import number
 
 #: The Chinese words for the kinds of findings.
 KINDS = {
@@ -234,10 +232,6 @@ class Words:
         name, *row = (_FILLED.format(x, **facts) for x in (CAUSES[key][0][0], *CAUSES[key][self._column]))
         return name, (row[0], row[1], row[2])
 
-    def kind(self, kind: str) -> str:
-        """The word for a kind of finding."""
-        return KINDS[kind] if self._column else kind
-
     def listed(self, names: Iterable[str], most: int = 4) -> str:
         """``a, b, c, d and 7 more``."""
         several = list(names)
@@ -264,7 +258,7 @@ def unit_of(node: Node) -> str:
 
 def short(x: float) -> str:
     """A number in a sentence: five digits, without a plus."""
-    return number(x) if math.isnan(x) else f"{x:.5g}"
+    return f"{x:.5g}"
 
 
 def part_of(name: str) -> str:

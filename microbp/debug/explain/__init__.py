@@ -30,6 +30,7 @@ from microbp.debug.formulas import (
     Name,
     Short,
     agree,
+    computed_by,
     flat,
     joined,
     multiplied,
@@ -187,8 +188,8 @@ class Stations:
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
                 more = length[user.position] + (CONSTANT if _constant(user) else 1.0)
-                plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
-                if (plain or _added(user)) and more < LONGEST:
+                plain = not node.named and (len(node.operands) <= OPERANDS or computed_by(node, "add", "sum"))
+                if (plain or computed_by(user, "add", "sum")) and more < LONGEST:
                     self.top[position], length[position] = self.top[user.position], more
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
@@ -227,15 +228,10 @@ class Stations:
         return ways
 
 
-def _added(node: Node) -> bool:
-    return node.rule is not None and node.rule.name in ("add", "sum")
-
-
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
-    name = node.rule and node.rule.name
-    scaled = name in ("mul", "div") and any(isinstance(x, float) for x in node.operands)
-    return scaled or name in ("add", "sub", "neg", "sum")
+    scaled = computed_by(node, "mul", "div") and any(isinstance(x, float) for x in node.operands)
+    return scaled or computed_by(node, "add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
@@ -587,7 +583,7 @@ class Derivation:
     def _stops(self, way: Way) -> bool:
         """Whether there is a δ at its upper end: a weighted input, where ways meet, or the end of a line."""
         node = self.graph.nodes[way[0]]
-        weighted = node.named and node.rule is not None and node.rule.name in ("dot", "add")
+        weighted = node.named and computed_by(node, "dot", "add")
         return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
 
     # ------------------------------------------------------------------------------- what stands out

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from microbp.debug.formulas import agree, columns, number, sentence
 from microbp.notation import Math
 from microbp.text.notebook import Shown
-from microbp.text.safe import shown
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -206,8 +205,6 @@ class Explanation(Shown):
 
     def text(self, width: int = COLUMNS) -> str:
         """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
-        if not isinstance(width, int):
-            raise TypeError(f"a width is a whole number of columns, not {shown(repr(width))}")
         lines = [*sentence(self.title.text, width), ""]
         for part in self._told():
             if isinstance(part, Math):
