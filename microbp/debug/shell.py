@@ -653,12 +653,9 @@ def step(
 
     Raises TypeError and NoGradientError as :func:`microbp.trace`, and ValueError where there is no output.
     """
-    given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
-    if not all(isinstance(each, str) for each in given) or given == [commands]:
+    given = [] if isinstance(commands, str) else [*commands]
+    if isinstance(commands, str) or not all(isinstance(each, str) for each in given):
         raise TypeError("step: commands are a list of texts, each a command")
-    for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
-        if stream is not None and not hasattr(stream, method):
-            raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
     if stdout is None and sys.stdout is None:
         raise ValueError("step: this process has no standard output to write to: give stdout=, an open file")
     if not isinstance(loss, Value | Graph | Trace):
