@@ -237,7 +237,8 @@ class Diagnosis(Shown):
         """The report as Markdown."""
         return self.table(10**9).markdown()
 
-    _markdown = markdown
+    def _markdown(self) -> str:
+        return self.markdown()
 
 
 # ------------------------------------------------------------------------------- what is looked at
