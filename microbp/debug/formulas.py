@@ -36,10 +36,9 @@ DIGITS = 9
 ELLIPSIS = Math("…", r"\dots")
 
 
-def joined(parts: Iterable[Math], plain: str, tex: str) -> Math:
+def joined(parts: Sequence[Math], plain: str, tex: str) -> Math:
     """Formulas in a row, with a sign between them."""
-    texts, latex = zip(*parts, strict=True)
-    return Math(plain.join(texts), tex.join(latex))
+    return Math(plain.join(each.text for each in parts), tex.join(each.latex for each in parts))
 
 
 def name_of(node: Node) -> Math:

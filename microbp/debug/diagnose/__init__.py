@@ -46,8 +46,6 @@ SLOPES = {
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
 FLAT = 0.01
-#: The causes of the verdicts about a neuron that are not told as saturated.
-KEYS = {"dead": "dead neuron", "not finite": "neuron without number"}
 
 
 def diagnose(
@@ -198,7 +196,7 @@ def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
     counts = ("samples", "inactive", "saturated", "least input", "largest input")
     yield from collapsed(
         finding(
-            words, "neuron", KEYS.get(row.verdict, "saturated neuron"), row.name,
+            words, "neuron", f"{row.verdict.removeprefix('mostly ')} neuron", row.name,
             (row.name,), zip(counts, map(float, row[2:7]), strict=True), row.site, rule=row.activation,
             low=row.least, high=row.most, n=row.samples, flat=row.saturated,
         ) for row in rows if row.verdict != "fine"

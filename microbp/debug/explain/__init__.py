@@ -248,7 +248,7 @@ class Quantity(NamedTuple):
 
 def times(factors: Sequence[Quantity]) -> Quantity:
     """The product; without a label where there is no factor."""
-    label = joined([each.label for each in factors], " · ", r" \cdot ") if factors else Math("", "")
+    label = joined([each.label for each in factors], " · ", r" \cdot ")
     numbers = math.prod(x.value for x in factors), math.prod(x.recorded for x in factors)
     return Quantity(label, product([x.tree for x in factors]), *numbers, math.prod(x.size for x in factors))
 
