@@ -11,9 +11,9 @@ from tutorial import written_out
 from microbp import Value, dot, record_sites
 from microbp.debug.breakpoints import (
     Breakpoint,
-    BreakpointError,
     Expression,
     Place,
+    Refusal,
     breakpoint_at,
 )  # fmt: skip
 from microbp.debug.formulas import figure
@@ -74,14 +74,14 @@ def test_an_expression_means_what_python_says(text: str, answer: object) -> None
     ],
 )
 def test_what_is_no_expression_is_told_of(text: str, told: str) -> None:
-    with pytest.raises(BreakpointError) as caught:
+    with pytest.raises(Refusal) as caught:
         Expression(text, odd())
     assert str(caught.value).startswith(told)
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_an_expression_or_refused(text: str) -> None:
-    with suppress(BreakpointError):
+    with suppress(Refusal):
         Expression(text, odd())
 
 
@@ -246,14 +246,14 @@ def test_a_line_stops_at_the_values_recorded_on_it() -> None:
 def test_a_line_on_which_nothing_was_recorded() -> None:
     graph, _, (first, second) = with_lines()
     told = rf"^no value was recorded on line 1 of test_debug_breakpoints.py; nearest: {first}, {second}$"
-    with pytest.raises(BreakpointError, match=told):
+    with pytest.raises(Refusal, match=told):
         breakpoint_at(graph, "1")
     with pytest.raises(
-        BreakpointError, match=r"^no value was recorded in a file 'other.py'; there are: test_debug_"
+        Refusal, match=r"^no value was recorded in a file 'other.py'; there are: test_debug_"
     ):
         breakpoint_at(graph, "other.py:3")
     with pytest.raises(
-        BreakpointError, match=r"^no line is known: call microbp.record_sites\(\) before computing"
+        Refusal, match=r"^no line is known: call microbp.record_sites\(\) before computing"
     ):
         breakpoint_at(net(), "net.py:3")
 
@@ -272,17 +272,17 @@ def test_a_line_on_which_nothing_was_recorded() -> None:
     ],
 )
 def test_what_is_not_there_is_told_of(text: str, told: str) -> None:
-    with pytest.raises(BreakpointError) as caught:
+    with pytest.raises(Refusal) as caught:
         breakpoint_at(net(), text)
     assert str(caught.value).startswith(told)
 
 
 def test_a_watch_on_what_is_not_there() -> None:
     graph = net()
-    with pytest.raises(BreakpointError, match=r"^there is no value 'w9'; did you mean 'w8'\?$"):
+    with pytest.raises(Refusal, match=r"^there is no value 'w9'; did you mean 'w8'\?$"):
         breakpoint_at(graph, "w9", watch=True)
     x, c = Value(3.0, name="x"), Value(2.0, name="c").detach()
-    with pytest.raises(BreakpointError, match=r"^c is a constant: it takes no gradient"):
+    with pytest.raises(Refusal, match=r"^c is a constant: it takes no gradient"):
         breakpoint_at(trace(x * c), "c", watch=True)
 
 
@@ -305,7 +305,7 @@ def test_a_figure_is_the_number_to_six_digits(x: float) -> None:
 def test_a_condition_that_is_missing_or_assigns_is_told_of() -> None:
     graph = trace(Value(3.0, name="x") * 2.0, {})
     for watch in (False, True):
-        with pytest.raises(BreakpointError, match=r"^an expression is missing; for instance: abs"):
+        with pytest.raises(Refusal, match=r"^an expression is missing; for instance: abs"):
             breakpoint_at(graph, "x if", watch=watch)
-    with pytest.raises(BreakpointError, match=r"^'grad = 0' is not an expression: .*; to compare, write ==$"):
+    with pytest.raises(Refusal, match=r"^'grad = 0' is not an expression: .*; to compare, write ==$"):
         breakpoint_at(graph, "if grad = 0")

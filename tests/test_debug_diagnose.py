@@ -181,6 +181,12 @@ def test_a_disconnected_parameter_is_named() -> None:
     assert "does not depend on v" in found.what
 
 
+def test_parameters_without_a_name_are_told_apart_by_their_places() -> None:
+    w = Value(1.5, name="w")
+    found = only(of(w * 3.0, w, [Value(2.5)], {"b": Value(3.5)}))
+    assert found.parameters == ("parameters[1][0]", "parameters[2].b")
+
+
 def test_parameters_of_a_module_that_the_loss_passes_by_are_found_without_being_given() -> None:
     net = MLP(2, [2, 1], activation="tanh", seed=1)
     loss = net.layers[0]([0.5, 0.2])[0] * 2.0

@@ -199,6 +199,14 @@ def test_an_element_of_a_long_dot_is_named():
     assert "∂net/∂x[57] = w[57]" in str(explained(net, x[57], net=net))
 
 
+def test_an_operation_of_many_operands_keeps_its_name_in_latex():
+    z = array([0.1 * k for k in range(8)], name="z")
+    loss = microbp.cross_entropy(list(z), [1.0] + [0.0] * 7)
+    told = explained(loss, z[3], loss=loss)
+    assert "loss = cross_entropy(z[0], …, 0), so" in unwrapped(str(told))
+    assert r"$loss = \operatorname{cross\_entropy}(z_0,\dots,0)$, so" in told.markdown
+
+
 def test_of_branches_the_one_taken_is_said():
     a, b, c = (Value(x, name=n) for x, n in ((-1.0, "a"), (2.0, "b"), (-3.0, "c")))
     r = (a * 2.0).relu()

@@ -244,7 +244,7 @@ def test_a_file_that_lacks_characters_gets_question_marks(reports):
     file = io.TextIOWrapper(raw, encoding="ascii")
     write(str(reports["T4"]), file)
     file.flush()
-    assert b"?E/?w5 = ?E/?o1 ? ?o1/?net_o1 ? ?net_o1/?w5" in raw.getvalue()
+    assert b"?E/?w5 = ?E/?o1 * ?o1/?net_o1 * ?net_o1/?w5" in raw.getvalue()
 
 
 def test_json_holds_every_comparison_and_the_numbers(reports):

@@ -167,6 +167,14 @@ def test_what_the_encoding_lacks_becomes_a_question_mark():
     assert raw.getvalue().decode().splitlines() == ["?", "", "a", "?", "x"]
 
 
+def test_a_minus_sign_is_lost_in_no_encoding():
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii")
+    Table("w·x = −1.5", (), ()).show(file)
+    file.flush()
+    assert raw.getvalue().decode() == "w*x = -1.5\n"
+
+
 def test_rich_is_imported_only_to_render():
     code = (
         "import sys, microbp.text.tables as t; table = t.Table('t', ('a',), (('x',),))\n"

@@ -193,7 +193,7 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
         raise TypeError(WRONG_CALL["function"].format(quoted(function)))
     _takes("function", function)
     first = function()  # what is wrong with it anywhere is no step to be left out
-    return _mapped(parameters, measured)
+    return mapped(parameters, measured)
 
 
 def _anew(first: Any, moved: Any, value: Value) -> None:
@@ -206,15 +206,15 @@ def _anew(first: Any, moved: Any, value: Value) -> None:
                 raise NoGradientError(WRONG_CALL["before"].format(describe(each), describe(value)))
 
 
-def _mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
+def mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
     """What ``each`` gives for a path and what is there, in the shape of a nest of containers."""
     if isinstance(held, Mapping):
-        return {key: _mapped(held[key], each, f"{path}.{key}".lstrip(".")) for key in held}
+        return {key: mapped(held[key], each, f"{path}.{key}".lstrip(".")) for key in held}
     if isinstance(held, list | tuple):
-        return [_mapped(inside, each, f"{path}[{i}]") for i, inside in enumerate(held)]
+        return [mapped(inside, each, f"{path}[{i}]") for i, inside in enumerate(held)]
     if not isinstance(held, np.ndarray):
         return each(path, held)
-    made = [_mapped(held[at], each, path + "".join(f"[{i}]" for i in at)) for at in np.ndindex(held.shape)]
+    made = [mapped(held[at], each, path + "".join(f"[{i}]" for i in at)) for at in np.ndindex(held.shape)]
     plain = all(isinstance(x, float) for x in made)
     return np.fromiter(made, float if plain else object, len(made)).reshape(held.shape)
 
@@ -375,7 +375,7 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     given: dict[str, Any] = {}
     claims: dict[str, Any] = {}
     for shape, found in (parameters, given), (claimed, claims):
-        _mapped([] if shape is None else shape, found.__setitem__)
+        mapped([] if shape is None else shape, found.__setitem__)
     for path in {**given, **claims} if claimed is not None else ():
         if path not in given or path not in claims:
             there = "parameters" if path in given else "claimed"

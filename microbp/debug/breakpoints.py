@@ -28,8 +28,8 @@ from microbp.text.spelling import did_you_mean
 TOLD = 3
 
 
-class BreakpointError(MicrobpError, ValueError):
-    """There is nothing to stop at, or an expression that says nothing."""
+class Refusal(MicrobpError, ValueError):
+    """A command, a place or an expression means nothing here; the text is the one line that says why."""
 
 
 class Held(NamedTuple):
@@ -85,13 +85,13 @@ class Expression:
     """Plain Python over values by their names, words, functions of ``math``, and the script's variables.
 
     A name that Python could not read, as ``layers.0.w.1`` or one in quotes, is one all the same. Raises
-    BreakpointError for what is no expression, and for names that mean nothing.
+    Refusal for what is no expression, and for names that mean nothing.
     """
 
     def __init__(self, text: str, pass_: Trace, variables: Mapping[str, Any] | None = None) -> None:
         self.text = " ".join(text.split())
         if not self.text:
-            raise BreakpointError("an expression is missing; for instance: abs(grad) > 10")
+            raise Refusal("an expression is missing; for instance: abs(grad) > 10")
         #: The position of each value that it names, the words about a contribution, and all other names.
         self._values: dict[str, int] = {}
         self.words: list[str] = []
@@ -102,7 +102,7 @@ class Expression:
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
             reason += "; to compare, write ==" if re.search(r"[^=!<>]=[^=]", self.text) else ""
-            raise BreakpointError(f"{self.text!r} is not an expression: {reason}") from None
+            raise Refusal(f"{self.text!r} is not an expression: {reason}") from None
         names = [each for each in ast.walk(tree) if isinstance(each, ast.Name)]
         bound = {each.id for each in names if isinstance(each.ctx, ast.Store)}
         bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
@@ -116,7 +116,7 @@ class Expression:
             if each.id in self._values and aspects.get(id(each)) not in Held._fields:
                 called = pass_.graph.names[self._values[each.id]]
                 there = ", ".join(f"{called}.{aspect}" for aspect in Held._fields)
-                raise BreakpointError(f"say what of {called} is meant: {there}")
+                raise Refusal(f"say what of {called} is meant: {there}")
 
     def _readable(self, graph: Graph) -> str:
         """The text in which each name that Python could not read is replaced by a plain word."""
@@ -143,7 +143,7 @@ class Expression:
         else:
             names = [*islice(graph._called, 10_000), *WORDS]
             cure = did_you_mean(name, names) or f"the words are: {', '.join(WORDS)}"
-            raise BreakpointError(f"there is no value and no word {name!r}; {cure}")
+            raise Refusal(f"there is no value and no word {name!r}; {cure}")
 
     def __call__(self, place: Place, at: Contribution | None = None) -> Any:
         """Its value at a place, about one contribution of the step there; whatever Python raises."""
@@ -189,21 +189,16 @@ class Breakpoint(NamedTuple):
     #: The positions of the nodes that it is set on; None: any.
     nodes: frozenset[int] | None
     condition: Expression | None = None
-    #: Whether it stops at what these receive, and not where they are computed and pass their gradient on.
-    watch: bool = False
+    #: A ``watch`` stops at what these receive, and not where they are computed and pass their gradient on.
+    kind: str = "breakpoint"
 
     def __str__(self) -> str:
         return self.text
 
-    @property
-    def kind(self) -> str:
-        """``breakpoint`` or ``watch``."""
-        return "watch" if self.watch else "breakpoint"
-
     def stops(self, place: Place) -> str | None:
         """Why a run stops at this place, such as ``x.grad: +3 → +6, sign change``; None if it does not."""
         step, node, condition, graph = place.step, place.node, self.condition, place.graph
-        here = not self.watch and (self.nodes is None or node.position in self.nodes)
+        here = self.kind != "watch" and (self.nodes is None or node.position in self.nodes)
         if step is None:
             computed = place.at < 0 and here and (condition is None or condition.holds(place))
             return f"{node.name} is computed" if computed else None
@@ -212,7 +207,7 @@ class Breakpoint(NamedTuple):
             if here and (meets or condition is None):
                 return f"{node.name} passes its gradient on"
             meets = [each for each in meets if each.operand in self.nodes]
-            meets = [each for each in meets if self.watch or graph.nodes[each.operand].rule is None]
+            meets = [each for each in meets if self.kind == "watch" or graph.nodes[each.operand].rule is None]
         told = []
         for each in meets[:TOLD]:
             numbers = [figure(x, sign=True) for x in (each.before, each.after) if x is not None]
@@ -231,7 +226,7 @@ def breakpoint_at(
     A place is a name, an operation (``sigmoid``, ``×``), or a line, ``12`` (of ``file``, else the root's) or
     ``net.py:12``. With a condition: ``h1 if grad < 0``, ``h1, grad < 0``, ``abs(grad) > 10``.
     """
-    graph, text = pass_.graph, text.strip()
+    graph, text, kind = pass_.graph, text.strip(), "watch" if watch else "breakpoint"
     parts = re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text)
     #: Every way to take it: as a place alone, or split before an if or at a comma.
     splits = [(text, None), *((text[: each.start()], text[each.end() :]) for each in parts)]
@@ -245,17 +240,17 @@ def breakpoint_at(
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
             raise _nothing_called(place, graph, "value, operation or line")
         place, condition = "", text
-    told = " ".join(["watch" if watch else "break", *place.split()])
+    told = " ".join([kind.removesuffix("point"), *place.split()])
     if condition is None:
-        return Breakpoint(told, nodes, None, watch)
+        return Breakpoint(told, nodes, None, kind)
     meant, paid = Expression(condition, pass_, variables), [x for each in pass_.received for x in each[-1:]]
     try:  # where every number is there
         meant(Place(pass_, len(pass_)), paid[-1] if paid else None)
     except (ArithmeticError, ValueError):  # it may have a value elsewhere
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the user's expression raises)
-        raise BreakpointError(f"{meant.text!r} does not work: {error}") from None
-    return Breakpoint(f"{told} if {meant.text}", nodes, meant, watch)
+        raise Refusal(f"{meant.text!r} does not work: {error}") from None
+    return Breakpoint(f"{told} if {meant.text}", nodes, meant, kind)
 
 
 def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozenset[int] | None:
@@ -263,7 +258,7 @@ def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozens
     name = text.removesuffix(".grad") if watch and text not in graph._called else text
     if name in graph._called:
         if watch and not graph[name].requires_grad:
-            raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
+            raise Refusal(f"{name} is a constant: it takes no gradient that could be watched")
         return frozenset([graph._called[name]])
     on = {node.position for node in graph if node.rule and text in (node.rule.name, symbol(node.rule))}
     line = re.fullmatch(r"(?:(.+):)?(\d+)", text)
@@ -275,7 +270,7 @@ def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozens
 def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
     sites = [(each.site.rpartition(":"), each.position) for each in graph if each.rule and each.site]
     if not sites:
-        raise BreakpointError(
+        raise Refusal(
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
         )
     wanted = PurePath(file or (graph.root.site or "").rpartition(":")[0] or sites[0][0][0])
@@ -285,24 +280,24 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
             ours.setdefault(int(number), []).append(position)
     if not ours:
         there = ", ".join(sorted({PurePath(where).name for (where, _, _), _ in sites}))
-        raise BreakpointError(f"no value was recorded in a file {str(wanted)!r}; there are: {there}")
+        raise Refusal(f"no value was recorded in a file {str(wanted)!r}; there are: {there}")
     if line not in ours:
         near = ", ".join(map(str, sorted(ours, key=lambda each: (abs(each - line), each))[:6]))
-        raise BreakpointError(f"no value was recorded on line {line} of {wanted.name}; nearest: {near}")
+        raise Refusal(f"no value was recorded on line {line} of {wanted.name}; nearest: {near}")
     return frozenset(ours[line])
 
 
-def named(graph: Graph, name: str) -> Node:
-    """The value of that name; where there is none, BreakpointError says what was probably meant."""
+def find(graph: Graph, name: str) -> Node:
+    """The value of that name; where there is none, Refusal says what was probably meant."""
     if name not in graph._called:
         raise _nothing_called(name, graph)
     return graph[name]
 
 
-def _nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
+def _nothing_called(text: str, graph: Graph, kind: str = "value") -> Refusal:
     """The error for what a graph does not have, with what was probably meant."""
     operations = {rule.name for rule in graph.rules} if kind != "value" else set()
     named = [name for name, given in zip(graph.names, graph.named, strict=True) if given]
     told = ", ".join([*named[:12], "…"] if len(named) > 12 else named) or "none has a name"
     cure = did_you_mean(text, [*islice(graph.names, 10_000), *operations]) or f"the named values are: {told}"
-    return BreakpointError(f"there is no {kind} {text!r}; {cure}")
+    return Refusal(f"there is no {kind} {text!r}; {cure}")

@@ -23,8 +23,7 @@ from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.lazy import cached_property
-from microbp.notation import ATOM, SUM, Term, at, latex, text
-from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
+from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
 from microbp.text.safe import readable
 
@@ -34,25 +33,17 @@ TOLERANCE = 1e-12
 DIGITS = 9
 
 
-class Math(NamedTuple):
-    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
-
-    text: str
-    latex: str
-
-
 ELLIPSIS = Math("…", r"\dots")
 
 
-def joined(parts: Iterable[Math], plain: str, tex: str) -> Math:
+def joined(parts: Sequence[Math], plain: str, tex: str) -> Math:
     """Formulas in a row, with a sign between them."""
-    texts, latex = zip(*parts, strict=True)
-    return Math(plain.join(texts), tex.join(latex))
+    return Math(plain.join(each.text for each in parts), tex.join(each.latex for each in parts))
 
 
 def name_of(node: Node) -> Math:
     """A node's name."""
-    return Math(plain_name(node.name), latex_name(node.name))
+    return spelled(node.name)
 
 
 def quotient(above: Math, below: Math) -> Math:
@@ -62,7 +53,7 @@ def quotient(above: Math, below: Math) -> Math:
 
 def number(x: float) -> Math:
     """A number as it is printed."""
-    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
+    return spelled(x, DIGITS)
 
 
 def counted(count: int, word: str) -> str:
@@ -255,6 +246,8 @@ class Formulas:
         self.used: set[int] = set()
         #: The nodes that stand in it by what they are computed from.
         self.written: set[int] = set()
+        #: What is left out of a long list.
+        self.dots = self.word("…", math.nan, ELLIPSIS)
 
     def word(self, name: str, *meaning: Any) -> ast.expr:
         """A word for a number, and for a text of our own."""
@@ -301,10 +294,8 @@ class Formulas:
         if name in ("add", "sum", "dot"):
             return self._sum(node, place, depth)
         if rule.over and len(operands) > OPERANDS:
-            first, last = (self.math(self._operand(x, DEEPEST)) for x in (operands[0], operands[-1]))
-            sign = rf"\operatorname{{{latex_name(name)}}}"
-            plain, tex = f"{name}({first.text}, …, {last.text})", rf"{sign}({first.latex},\dots,{last.latex})"
-            return self.word(f"d{position}", node.data, Math(plain, tex))
+            ends = [self._operand(operands[0], DEEPEST), self.dots, self._operand(operands[-1], DEEPEST)]
+            return self.word(f"d{position}", node.data, self.math(ast.Call(ast.Name(name), ends, [])))
         trees = [self._operand(x, depth + 1) for x in operands]
         if name in _SIGNS:
             return ast.BinOp(trees[0], _SIGNS[name], trees[1])
@@ -321,17 +312,15 @@ class Formulas:
         rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
         last = len(rows) - 1 - (products and len(rows[-1]) == 1)  # a bias stands behind the last product
         long = last > TERMS
-        pieces: list[Math] = []
         terms: list[ast.expr] = []
         for k, row in enumerate(rows):
             if not long or k < 2 or k >= last or place in row:
                 deep = DEEPEST if long else depth + 1
                 terms.append(product([self._operand(node.operands[x], deep) for x in row]))
-                pieces.append(self.math(terms[-1]))
-            elif pieces[-1] is not ELLIPSIS:
-                pieces.append(ELLIPSIS)
-        written = joined(pieces, " + ", "+"), (SUM, SUM)
-        return self.word(f"d{node.position}", node.data, *written) if long else total(terms)
+            elif terms[-1] is not self.dots:
+                terms.append(self.dots)
+        whole = total(terms)
+        return self.word(f"d{node.position}", node.data, self.math(whole), (SUM, SUM)) if long else whole
 
     def _operand(self, x: float, depth: int) -> ast.expr:
         if not isinstance(x, int):
@@ -466,7 +455,7 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
     groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
     for node in nodes:
         below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
-        depths.append(below + _is(node, "dot"))
+        depths.append(below + computed_by(node, "dot"))
         if node.rule is not None and node.group:
             groups.setdefault(node.group, []).append(node)
     for group in sorted(groups, key=lambda path: [number for _, number in path]):
@@ -474,10 +463,10 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         unary = len({each.rule for each in inside}) == 1 and all(len(each.operands) == 1 for each in inside)
         if neuron is not None and layer is not None:
-            sums = [node for node in inside if _is(node, "dot", "sum", "add")] or inside
+            sums = [node for node in inside if computed_by(node, "dot", "sum", "add")] or inside
             yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
             yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1].position
-        elif depths[inside[0].position] and (unary or all(_is(each, "dot") for each in inside)):
+        elif depths[inside[0].position] and (unary or all(computed_by(each, "dot") for each in inside)):
             for index, node in enumerate(inside):  # the neuron is the column of its weights
                 known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
                 columns = {each[-1] for each in known if unary or len(each) == 2}
@@ -487,7 +476,8 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
                 yield name, node.position
 
 
-def _is(node: Node, *rules: str) -> bool:
+def computed_by(node: Node, *rules: str) -> bool:
+    """Whether it is the result of one of these operations."""
     return node.rule is not None and node.rule.name in rules
 
 
@@ -543,7 +533,7 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
 
 def _adds(node: Node) -> bool:
     """Whether a node is a sum, and passes on what it receives."""
-    return _is(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
+    return computed_by(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
 
 
 def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
@@ -551,7 +541,7 @@ def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int,
     chain: list[tuple[int, float]] = []
     for rule, literals in CHAIN:
         here = nodes[chain[-1][0]] if chain else node
-        known = _is(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
+        known = computed_by(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
         found = [(x, local) for place, x, local in edges(here) if rule != "div" or place == 1]
         if not known or len(found) != 1 or (chain and here.position not in inner):
             return []

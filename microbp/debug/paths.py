@@ -102,9 +102,6 @@ class Paths(Shown):
             notes.append(f"WRONG: the backward pass gives {self.engine!r}, the paths {self.gradient!r}.")
         return Table(self.title, ("path", ">gradient", ">share of Σ |path|"), tuple(rows), tuple(notes))
 
-    def __repr__(self) -> str:
-        return f"Paths({self.title})"
-
 
 def paths(
     loss: Value | Graph, value: Value | str, k: int = 5, names: Mapping[str, Any] | None = None

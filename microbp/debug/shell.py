@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, breakpoint_at, named
+from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at, find
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
 from microbp.debug.formulas import counted, equation, figure, group_words, repeated
@@ -27,12 +27,11 @@ from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import plain_name, plain_number
-from microbp.notation.names import NUMBER
+from microbp.notation import NUMBER, plain_name, plain_number
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted, readable
 from microbp.text.spelling import did_you_mean
-from microbp.text.tables import Table, has_colour
+from microbp.text.tables import Table, has_colour, within_encoding, write
 from microbp.value import Value
 
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.
@@ -83,10 +82,6 @@ _CONDITIONS = (
 ) + "\n".join(f"  {word:13} {meaning}" for word, (meaning, _) in WORDS.items())
 
 
-class Refusal(MicrobpError):
-    """A command cannot be carried out; the text is the one line that says why."""
-
-
 class Shell(cmd.Cmd):
     """A session over a pass; ``run()`` returns how many commands were refused.
 
@@ -108,9 +103,8 @@ class Shell(cmd.Cmd):
         self.use_rawinput = asks
         self.trace, self.graph, self.loss, self.names = trace, trace.graph, loss, names or {}
         self.place = Place(trace)
-        #: Whether the file shows colour, and which characters it has.
+        #: Whether the file shows colour.
         self.colour = has_colour(self.stdout)
-        self.encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         self.commands = [*commands]
         #: Breakpoints and watches by their numbers, which are never given twice.
         self.breakpoints: dict[int, Breakpoint] = {}
@@ -186,17 +180,13 @@ class Shell(cmd.Cmd):
     def text(self, text: object) -> None:
         """Write lines, in colour where the file shows it and in the characters that it has."""
         told = "\n".join(map(str.rstrip, readable(str(text)).split("\n")))  # no character moves the cursor
-        shown = told.encode(self.encoding, "replace").decode(self.encoding)
-        if shown != told:  # a minus sign must not be lost
-            signs = {"−": "-", "·": "*", "×": "x"}
-            shown = "".join(b if a == b else signs.get(a, b) for a, b in zip(told, shown, strict=True))
         if not self.colour:
-            self.stdout.write(f"{shown}\n")
+            write(told, self.stdout)
             return
         from rich.console import Console
         from rich.text import Text
 
-        coloured = Text(shown)
+        coloured = Text(within_encoding(told, self.stdout))
         for pattern, style in COLOURS.items():
             coloured.highlight_regex(f"(?m){pattern}", style)
         console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
@@ -218,7 +208,7 @@ class Shell(cmd.Cmd):
 
     def node(self, name: str) -> Node:
         """The value of that name, without one the current one."""
-        return named(self.graph, name) if name else self.place.node
+        return find(self.graph, name) if name else self.place.node
 
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
@@ -304,18 +294,16 @@ class Shell(cmd.Cmd):
         leaf, to that in which its gradient becomes final.
         """
         last = len(self.trace)
-        if text in self.graph._called:
+        if text not in self.graph._called and (text == "end" or text.isdecimal()):
+            self.place.at = last if text == "end" else self._count("goto", text)
+            if self.place.at > last:
+                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
+        else:
             node, own = self.node(text), self.trace.step_of(text)
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
             last_got = max((got.step for got in self.trace.received[node.position]), default=0)
             self.place.at = last_got if own is None else own.index
-        elif text != "end" and not text.isdecimal():
-            named(self.graph, text)
-        else:
-            self.place.at = last if text == "end" else self._count("goto", text)
-            if self.place.at > last:
-                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
         self.show()
 
     def do_forward(self, text: str) -> None:
@@ -665,12 +653,9 @@ def step(
 
     Raises TypeError and NoGradientError as :func:`microbp.trace`, and ValueError where there is no output.
     """
-    given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
-    if not all(isinstance(each, str) for each in given) or given == [commands]:
+    given = [] if isinstance(commands, str) else [*commands]
+    if isinstance(commands, str) or not all(isinstance(each, str) for each in given):
         raise TypeError("step: commands are a list of texts, each a command")
-    for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
-        if stream is not None and not hasattr(stream, method):
-            raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
     if stdout is None and sys.stdout is None:
         raise ValueError("step: this process has no standard output to write to: give stdout=, an open file")
     if not isinstance(loss, Value | Graph | Trace):

@@ -253,9 +253,8 @@ class Trace(Shown):
     def __hash__(self) -> int:
         return hash((len(self.graph), self.graph.root.name, repr(self.graph.root.data)))
 
-    def _compared(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.graph.to_json(), parse_float=str)
-        return {**document, "grad": None, "known": None}
+    def _compared(self) -> str:
+        return self.graph.with_grad([None] * len(self.graph)).to_json()
 
     def __repr__(self) -> str:
         root = self.graph.root
@@ -306,13 +305,13 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     A leaf has a pass without steps. Raises TypeError where ``loss`` is neither a Value nor a Graph,
     NoGradientError where it is a constant.
     """
+    return Trace(given_to("trace()", loss, user_scope() if names is None else names))
+
+
+def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
+    """The graph that a reader is given, if it is one, and not too large for it."""
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {quoted(loss)}")
-    return Trace(_read("trace()", loss, user_scope() if names is None else names))
-
-
-def _read(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
-    """The graph that a reader is given, if it is not too large for it."""
+        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     graph = loss if isinstance(loss, Graph) else Graph(loss, names)
     bounded(reader, graph)
     return graph
@@ -387,12 +386,10 @@ def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
 ) -> tuple[Graph, Node | None, str]:
     """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
-    if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
         raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
     scope = user_scope() if names is None else names
-    graph, _ = as_recorded(_read(asker, loss, scope))
+    graph, _ = as_recorded(given_to(asker, loss, scope))
     root = graph.root
     if not root.requires_grad:
         raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
@@ -460,9 +457,6 @@ class Difference(Shown):
         more = (f"{counted(hidden, 'more node')} (diff.rows)",) if hidden > 0 else ()
         cells = tuple(row.cells for row in self.rows[:SHOWN])
         return Table(self.title, ("node", "differs in", "here", "there", "line"), cells, more)
-
-    def __repr__(self) -> str:
-        return f"Difference({self.title})"
 
 
 def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:

@@ -10,8 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from microbp.notation.names import latex_name
-from microbp.notation.writing import ATOM, POWER, PRODUCT, Term, _Latex
+from microbp.notation import ATOM, POWER, PRODUCT, Term, _Latex, latex_name
 from microbp.replay.code import text
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured

@@ -35,6 +35,9 @@ class Shown:
         """What is shown in the place of the Markdown; None for nothing."""
         return None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.title})"  # type: ignore[attr-defined]
+
     def __str__(self) -> str:
         return str(self.table())  # type: ignore[attr-defined]
 

@@ -162,10 +162,19 @@ def _style(text: str) -> str:
 
 
 def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
-    """Print a text; a character that the file's encoding lacks comes out as ``?``."""
+    """Print a text, in the characters that the file has."""
     file = sys.stdout if file is None else file
+    print(within_encoding(text, file), file=file, end=end)
+
+
+def within_encoding(text: str, file: IO[str]) -> str:
+    """A text without what a file's encoding lacks: that is a ``?``, but no minus sign must be lost."""
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=file, end=end)
+    shown = text.encode(encoding, "replace").decode(encoding)
+    if shown == text:
+        return text
+    signs = {"−": "-", "·": "*", "×": "x"}
+    return "".join(b if a == b else signs.get(a, b) for a, b in zip(text, shown, strict=True))
 
 
 def has_colour(file: IO[str]) -> bool:

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from microbp.bounds import bounded
-from microbp.check.words import named
 from microbp.debug.diagnose.case import (
     Case,
     Diagnosis,
@@ -30,9 +28,9 @@ from microbp.debug.diagnose.case import (
 )  # fmt: skip
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
 from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
-from microbp.functions import sum as total
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.record import with_sites
 from microbp.recording.sites import user_scope, user_site
 from microbp.text.safe import quoted
@@ -48,8 +46,6 @@ SLOPES = {
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
 FLAT = 0.01
-#: The causes of the verdicts about a neuron that are not told as saturated.
-KEYS = {"dead": "dead neuron", "not finite": "neuron without number"}
 
 
 def diagnose(
@@ -102,12 +98,19 @@ def diagnose(
     if (net is None) != (data is None):
         raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
     rows = () if net is None or data is None else neuron_rows(net, data, names)
-    title, told = f"diagnose({type(loss).__name__})", list[Any]()
+    title, told, root = f"diagnose({type(loss).__name__})", list[Any](), None
     if isinstance(loss, Value | Graph):
-        graph = loss if isinstance(loss, Graph) else Graph(loss, names)
-        bounded("diagnose()", graph)
-        title = f"diagnose({named(graph)})"
-        told += _of_graph(graph, parameters, names, words, huge, alive(rows))
+        graph = given_to("diagnose()", loss, names)
+        root = graph.root
+        title = f"diagnose({root.name if root.named else 'loss'} = {root.data:.8g})"
+        if not root.requires_grad or root.rule is None:  # a constant, or a leaf
+            key = "not computed" if root.requires_grad else "constant"
+            found = finding(words, "unreached", key, root, name=root.name, x=root.data)
+            told = [found._replace(unit=""), words("constant graph", n=len(graph))]
+        else:
+            case = Case(graph, parameters_of(parameters, graph, names), words, huge, alive(rows))
+            detectors = DETECTORS + OF_GRADIENTS * math.isfinite(root.data)
+            told = [each for detector in detectors for each in detector(case)]
     elif isinstance(loss, History):
         title, told = "diagnose(history)", [*of_history(loss, words)]
     elif isinstance(loss, NotFinite | UndefinedOperation):
@@ -120,8 +123,7 @@ def diagnose(
             f"not {quoted(loss)}"
         )
     if len(steps) > 1:
-        root = loss.root if isinstance(loss, Graph) else loss
-        told += of_steps(steps, root.data if isinstance(root, Node | Value) else None, words)
+        told += of_steps(steps, root and root.data, words)
     told += [] if net is None else neurons(rows, words)
     of: Any = {kind: tuple(each for each in told if type(each) is kind)
                for kind in (Finding, str, LayerRow, Remark)}  # fmt: skip
@@ -131,19 +133,6 @@ def diagnose(
     return diagnosis
 
 
-def _of_graph(
-    graph: Graph, parameters: Any, names: Mapping[str, Any], words: Words, huge: float, working: Iterable[str]
-) -> Told:
-    """What all detectors have to tell."""
-    root = graph.root
-    if not root.requires_grad or root.rule is None:  # a constant, or a leaf
-        key = "not computed" if root.requires_grad else "constant"
-        yield finding(words, "unreached", key, root, name=root.name, x=root.data)._replace(unit="")
-        yield words("constant graph", n=len(graph))
-        return
-    case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
-    for detector in DETECTORS + OF_GRADIENTS * math.isfinite(root.data):
-        yield from detector(case)
 
 
 # ----------------------------------------------------------------------------------------- neurons
@@ -182,9 +171,8 @@ def _activations(
     values = [each for each in given if isinstance(each, Value) and not each.is_leaf]
     if not values:
         raise TypeError(f"diagnose: the net has computed no Value for a sample, but gave {quoted(output)}")
-    graph = Graph(total(values) if len(values) > 1 else values[0], names)
     order: Counter[str] = Counter()
-    for node in graph:
+    for node in Graph.of_roots(values, names):
         place = max(0, rectified(node))
         activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
         if activation not in SLOPES or (operand := node.inputs[place].node) is None:
@@ -208,7 +196,7 @@ def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
     counts = ("samples", "inactive", "saturated", "least input", "largest input")
     yield from collapsed(
         finding(
-            words, "neuron", KEYS.get(row.verdict, "saturated neuron"), row.name,
+            words, "neuron", f"{row.verdict.removeprefix('mostly ')} neuron", row.name,
             (row.name,), zip(counts, map(float, row[2:7]), strict=True), row.site, rule=row.activation,
             low=row.least, high=row.most, n=row.samples, flat=row.saturated,
         ) for row in rows if row.verdict != "fine"

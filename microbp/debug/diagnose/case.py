@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from microbp.check.auditing import changes_in
+from microbp.check.gradients import mapped
 from microbp.check.words import line_of
-from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.diagnose.words import KINDS, Words, unit_of
 from microbp.debug.formulas import numbers_of, sentence
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
@@ -211,7 +210,8 @@ class Diagnosis(Shown):
             notes += sentence(told, width)
         # The line is left out where none is known.
         last = 4 if any(each.site is not None for each in shown) else 3
-        cells = ((words.kind(x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
+        kinds = KINDS if self.language == "zh" else {}
+        cells = ((kinds.get(x.kind, x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
         rows = tuple((str(i), *row) for i, row in enumerate(cells, 1))
         found = words("findings" if self.findings else "nothing found", n=len(self.findings))
         columns = (">", *words("columns").split(","))[: last + 1]
@@ -322,13 +322,24 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
 
     def found(held: Any) -> list[Parameter]:
         each_once: dict[Any, Parameter] = {}
-        for path, each in _held("", held):
-            if isinstance(each, str) or id(each) in graph._places:
+
+        def look(path: str, each: Any) -> None:
+            if isinstance(each, Module):
+                mapped(each.named_parameters(), look)
+            elif isinstance(each, str) or id(each) in graph._places:
                 node = graph[each]
                 each_once[node.position] = node.name, node
-            else:
-                name = each.name or path or variables.get(id(each), "a parameter")
+            elif isinstance(each, Value):
+                place = variables.get(id(each), f"parameters{path}" if path else "a parameter")
+                name = each.name or (place if path[:1] in ("", "[") else path)
                 each_once[id(each), name] = name, each
+            else:
+                raise TypeError(
+                    "diagnose looks at parameters that are Values, names in the graph or modules, or lists, "
+                    f"arrays and dicts of these, not {quoted(each)}"
+                )
+
+        mapped(held, look)
         return list(each_once.values())
 
     if given is not None:
@@ -341,21 +352,3 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
         outside = [(name, each) for name, each in own if isinstance(each, Value)]
         parameters += [pair for pair in outside if pair[1].requires_grad and len(outside) < len(own)]
     return parameters
-
-
-def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
-    """Each Value or name in a container, and its path there."""
-    inside: Iterable[tuple[Any, Any]] = ()
-    if isinstance(held, Value | str):
-        yield path, held
-    elif isinstance(held, Module | Mapping):
-        inside = (held.named_parameters() if isinstance(held, Module) else held).items()
-    elif isinstance(held, list | tuple | np.ndarray):
-        inside = [(f"{path}[{index}]" if path else "", each) for index, each in enumerate(held)]
-    else:
-        raise TypeError(
-            "diagnose looks at parameters that are Values, names in the graph or modules, or lists, arrays "
-            f"and dicts of these, not {quoted(held)}"
-        )
-    for name, each in inside:
-        yield from _held(str(name), each)

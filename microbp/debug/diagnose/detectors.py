@@ -330,20 +330,17 @@ class Use:
         return case.words("given as 0", name=node.name)
 
 
-def _chooses(use: Use) -> bool:
-    return use.rule in CHOOSING
-
 #: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
 Causes = tuple[tuple[str, Callable[[Use], bool]], ...]
 ZERO: Causes = (
     ("dead", lambda use: use.dead),
-    ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink) and not _chooses(use)),
+    ("not chosen", lambda use: use.rule in CHOOSING),
+    ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink)),
     ("saturated", lambda use: use.rule in FLAT and not (use.rule in ("silu", "gelu") and abs(use.x) < 5.0)),
     ("flat power", lambda use: squares(use.node) and use.x == 0.0 and use.facts["b"] > 1.0),  # e**2, and e*e
     ("multiplied by 0", lambda use: use.partner is not None),
     ("clipped", lambda use: use.rule == "clip"),
     ("saturated softmax", lambda use: use.rule in ("logsumexp", "cross_entropy")),
-    ("not chosen", _chooses),
     ("flat operation", lambda _: True),
 )
 HUGE: Causes = (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Iterable
 from typing import Any
 
 from microbp.graph import Node
 from microbp.text.spelling import language
-from microbp.text.tables import number
 
 #: The Chinese words for the kinds of findings.
 KINDS = {
@@ -118,7 +116,7 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("{rule} 死亡", "{rule} 对全部 {n} 个样本都给出 0：加权输入在 {low} 与 {high} 之间，没有梯度通过。", "增大偏置，减小学习率，换初始权重（换 seed、init='he'），或用 leaky_relu")),
     "saturated neuron": (("saturated {rule}", "{rule} is flat for {flat} of {n} sample{n:s}: the weighted input lies between {low} and {high}.", "inputs at the scale of 1, smaller initial weights (init='xavier')"),
         ("{rule} 饱和", "{rule} 对 {n} 个样本中的 {flat} 个平坦：加权输入在 {low} 与 {high} 之间。", "把输入缩放到 1 左右，减小初始权重（init='xavier'）")),
-    "neuron without number": (("not finite", "the weighted input of {rule} is nan or infinite for at least one sample of {n}.", "diagnose(loss) of such a sample says where that began; where training made the weights nan, the step before"),
+    "not finite neuron": (("not finite", "the weighted input of {rule} is nan or infinite for at least one sample of {n}.", "diagnose(loss) of such a sample says where that began; where training made the weights nan, the step before"),
         ("非有限数", "{n} 个样本中有些使 {rule} 的加权输入为 nan 或无穷。", "用 diagnose(loss) 诊断这样的样本，看它从何处开始；若是训练使权重变为 nan，检查前一步")),
     "undefined operation": (("undefined operation", "{text}", "operands kept inside of the domain (clip, softplus), or a fused loss (cross_entropy)"),
         ("运算无定义", "{text}", "让操作数留在定义域内（clip、softplus），或用融合的损失（cross_entropy）")),
@@ -234,10 +232,6 @@ class Words:
         name, *row = (_FILLED.format(x, **facts) for x in (CAUSES[key][0][0], *CAUSES[key][self._column]))
         return name, (row[0], row[1], row[2])
 
-    def kind(self, kind: str) -> str:
-        """The word for a kind of finding."""
-        return KINDS[kind] if self._column else kind
-
     def listed(self, names: Iterable[str], most: int = 4) -> str:
         """``a, b, c, d and 7 more``."""
         several = list(names)
@@ -264,7 +258,7 @@ def unit_of(node: Node) -> str:
 
 def short(x: float) -> str:
     """A number in a sentence: five digits, without a plus."""
-    return number(x) if math.isnan(x) else f"{x:.5g}"
+    return f"{x:.5g}"
 
 
 def part_of(name: str) -> str:

@@ -27,11 +27,10 @@ from microbp.debug.formulas import (
     ELLIPSIS,
     Formula,
     Formulas,
-    Math,
     Name,
     Short,
     agree,
-    edges,
+    computed_by,
     flat,
     joined,
     multiplied,
@@ -46,7 +45,7 @@ from microbp.debug.formulas import (
 from microbp.debug.trace import target
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
-from microbp.notation import latex_name, plain_name
+from microbp.notation import Math, plain_name, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
@@ -136,7 +135,7 @@ def explain(
     if rate is not None and node is not None and node.rule is not None:
         told = f"{called} is computed: no step of gradient descent changes it; leave out the rate"
         raise ValueError(f"explain(): {told}")
-    root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
+    root, by = name_of(graph.root), spelled(called)
     filled = {"gradient": quotient(root, by), "value": by, "loss": root}
     title = say(language, "title", **filled)
     between = dependents(graph, [] if node is None else [node.position])
@@ -156,10 +155,9 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
     used, say = short.names.keys() & derivation.used, derivation.said
     told: list[Math] = []
     for layer in sorted({short.names[each].layer for each in used} & short.layers.keys()):
-        path = Math(plain_name(short.layers[layer]), latex_name(short.layers[layer]))
-        written = {kind: str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")])) for kind in "wbzh"}
-        filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
-        told.append(say("key further" if told else "key", number=layer, layer=path, **filled))
+        filled = {kind: spelled(str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")]))) for kind in "wbzh"}
+        filled["layer"] = spelled(short.layers[layer])
+        told.append(say("key further" if told else "key", number=layer, **filled))
     if not told and any(short.names[each].kind in "zh" for each in used):
         told.append(say("key plain"))
     if told:
@@ -175,13 +173,9 @@ class Stations:
 
     def __init__(self, graph: Graph, target: int) -> None:
         self.graph, self.target, self.root = graph, target, graph.root.position
+        between = dependents(graph, [target]).nonzero()[0].tolist()
         #: For each node between: where it is used on a way up to the root, as (user, place).
-        self.uses: dict[int, list[tuple[int, int]]] = {target: []}
-        for node in graph.nodes[target + 1 :]:
-            for place, x, _ in edges(node):
-                if x in self.uses:
-                    self.uses.setdefault(node.position, [])
-                    self.uses[x].append((node.position, place))
+        self.uses = dict(zip(between, map(graph.uses().__getitem__, between), strict=True))
         #: For each node the station that it belongs to: itself, or the next one above.
         self.top: dict[int, int] = {}
         #: For each station how many ways lead up from it, and how many stations are just below.
@@ -194,8 +188,8 @@ class Stations:
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
                 more = length[user.position] + (CONSTANT if _constant(user) else 1.0)
-                plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
-                if (plain or _added(user)) and more < LONGEST:
+                plain = not node.named and (len(node.operands) <= OPERANDS or computed_by(node, "add", "sum"))
+                if (plain or computed_by(user, "add", "sum")) and more < LONGEST:
                     self.top[position], length[position] = self.top[user.position], more
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
@@ -234,15 +228,10 @@ class Stations:
         return ways
 
 
-def _added(node: Node) -> bool:
-    return node.rule is not None and node.rule.name in ("add", "sum")
-
-
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
-    name = node.rule and node.rule.name
-    scaled = name in ("mul", "div") and any(isinstance(x, float) for x in node.operands)
-    return scaled or name in ("add", "sub", "neg", "sum")
+    scaled = computed_by(node, "mul", "div") and any(isinstance(x, float) for x in node.operands)
+    return scaled or computed_by(node, "add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
@@ -259,7 +248,7 @@ class Quantity(NamedTuple):
 
 def times(factors: Sequence[Quantity]) -> Quantity:
     """The product; without a label where there is no factor."""
-    label = joined([each.label for each in factors], " · ", r" \cdot ") if factors else Math("", "")
+    label = joined([each.label for each in factors], " · ", r" \cdot ")
     numbers = math.prod(x.value for x in factors), math.prod(x.recorded for x in factors)
     return Quantity(label, product([x.tree for x in factors]), *numbers, math.prod(x.size for x in factors))
 
@@ -594,7 +583,7 @@ class Derivation:
     def _stops(self, way: Way) -> bool:
         """Whether there is a δ at its upper end: a weighted input, where ways meet, or the end of a line."""
         node = self.graph.nodes[way[0]]
-        weighted = node.named and node.rule is not None and node.rule.name in ("dot", "add")
+        weighted = node.named and computed_by(node, "dot", "add")
         return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
 
     # ------------------------------------------------------------------------------- what stands out

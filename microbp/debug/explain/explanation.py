@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import Math, agree, columns, number, sentence
+from microbp.debug.formulas import agree, columns, number, sentence
+from microbp.notation import Math
 from microbp.text.notebook import Shown
-from microbp.text.safe import shown
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -75,12 +75,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
 def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | str | int) -> Math:
     """A sentence, as plain text and as Markdown."""
     template = SENTENCES[sentence][language == "zh"].replace("{count}", str(count))
-    texts = {word: x.text if isinstance(x, Math) else x for word, x in filled.items()}
     marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in filled.items()}
     markdown = template.format(**marked)
     if language == "zh":  # a space between a formula and Chinese, none before punctuation
         markdown = re.sub(r"\$ ([，。：；）])", r"$\1", markdown)
-    return Math(template.format(**texts), markdown)
+    return Math(template.format(**filled), markdown)
 
 
 #: How wide a line of plain text gets; one of formulas is indented by 4, and broken before an equals sign.
@@ -206,8 +205,6 @@ class Explanation(Shown):
 
     def text(self, width: int = COLUMNS) -> str:
         """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
-        if not isinstance(width, int):
-            raise TypeError(f"a width is a whole number of columns, not {shown(repr(width))}")
         lines = [*sentence(self.title.text, width), ""]
         for part in self._told():
             if isinstance(part, Math):
@@ -230,9 +227,6 @@ class Explanation(Shown):
             blocks += told if prose else [f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$"]
         faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
         return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.title.text})"
 
     def _markdown(self) -> str:
         return self.markdown

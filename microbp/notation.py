@@ -1,4 +1,8 @@
-"""Expressions of the rule language as plain text, which reads back to the last bit, and as LaTeX."""
+"""Expressions of the rule language, names and numbers as people write them: as plain text, and as LaTeX.
+
+The text reads back: with ``·`` for ``*``, ``−`` for ``-`` and so on turned again into Python, it gives
+the same number to the last bit. Parentheses stand where that, or a reader, needs them.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,161 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from microbp.expr import AGGREGATES, CONSTANTS, Expression
-from microbp.notation.names import NUMBER, latex_digits, latex_name, plain_name, plain_number
+from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
 from microbp.rules import Rule
+from microbp.text.safe import cut, shown
+
+__all__ = [
+    "ATOM", "SUM", "Term", "at", "formula", "latex", "latex_name", "latex_number", "plain_name",
+    "plain_number", "symbol", "text",
+]  # fmt: skip
 
 
+# ------------------------------------------------------------------------------- names and numbers
+class Math(NamedTuple):
+    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
+
+    text: str
+    latex: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def spelled(given: str | float, digits: int | None = None) -> Math:
+    """A name, or a number of so many digits, in both forms. Names are data, never markup."""
+    if isinstance(given, str):
+        return Math(plain_name(given), latex_name(given))
+    return Math(plain_number(given, digits, padded=True), latex_number(given, digits, padded=True))
+
+
+def plain_number(x: float, digits: int | None = None, *, padded: bool = False, sign: bool = False) -> str:
+    """A number as text, with ``digits`` significant digits or all; a real minus sign.
+
+    ``padded`` keeps zeros at the end, and so says that the number was rounded: one with fewer digits is
+    exact, and 0 has no sign. ``sign`` shows a plus, too.
+
+    >>> plain_number(-0.74136507), plain_number(-0.74136507, 4), plain_number(2.0), plain_number(1e-7)
+    ('−0.74136507', '−0.7414', '2', '1e-07')
+    >>> [plain_number(x, 9, padded=True) for x in (0.5, 1 / 3, -0.1 * 3, -0.0)]
+    ['0.5', '0.333333333', '−0.300000000', '0']
+    """
+    if math.isnan(x) or math.isinf(x):
+        written = "nan" if math.isnan(x) else "∞" if x > 0 else "-∞"
+    elif digits is None:
+        written = repr(float(x)).removesuffix(".0")
+    elif type(digits) is bool or digits < 1:
+        raise ValueError(f"digits={digits!r}: a number is written with 1 or more")
+    else:
+        written = f"{x:.{digits}g}"
+        if padded and x == 0.0:
+            written = "0"
+        elif padded and float(written) != x:
+            mantissa, e, exponent = f"{x:#.{digits}g}".partition("e")
+            written = mantissa.removesuffix(".") + e + exponent
+    if written[0] == "-":
+        return f"−{written[1:]}"
+    return f"+{written}" if sign and x > 0.0 else written
+
+
+def latex_number(x: float, digits: int | None = None, *, padded: bool = False) -> str:
+    r"""A number as LaTeX; powers of ten are written out.
+
+    >>> print(latex_number(-0.5), latex_number(1.5e-7), latex_number(1e10 / 3, 4))
+    -0.5 1.5\cdot 10^{-7} 3.333\cdot 10^{9}
+    """
+    return latex_digits(plain_number(x, digits, padded=padded))
+
+
+def latex_digits(written: str) -> str:
+    """A number as plain text, turned into LaTeX."""
+    if written.endswith(("nan", "∞")):
+        return written.replace("nan", r"\mathrm{nan}").replace("∞", r"\infty").replace("−", "-")
+    mantissa, _, exponent = written.replace("−", "-").partition("e")
+    if not exponent:
+        return mantissa
+    power = f"10^{{{int(exponent)}}}"
+    return {"1": power, "-1": f"-{power}"}.get(mantissa, rf"{mantissa}\cdot {power}")
+
+
+NUMBER = re.compile(r"[-−]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-−]?(inf|∞)|nan")
+_ONE_WORD = re.compile(r"[^\W\d][\w.#′]*(\[[\w., '\"]*\])*([.#′][\w.#′]*)*(\([\w, ]*\))?")
+
+
+def plain_name(name: str) -> str:
+    """A name as it stands in a text; in quotes where it could be taken for something else.
+
+    >>> plain_name("layers.0.w[1]"), plain_name("a - b"), plain_name("2")
+    ('layers.0.w[1]', '“a - b”', '“2”')
+    """
+    name = cut(name)
+    if _ONE_WORD.fullmatch(name) and name not in ("nan", "inf", "if", "else", "and", "or"):
+        return name
+    shown = (each if each.isprintable() else repr(each)[1:-1] for each in name)
+    return f"“{''.join(shown).translate({ord('“'): '‘', ord('”'): '’'})}”"
+
+
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+    "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma",
+    "Υ": "Upsilon", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
+_SPECIAL = {
+    "\\": r"\backslash ", "{": r"\{", "}": r"\}", "$": r"\text{＄}", "%": r"\%", "#": r"\#", "&": r"\&",
+    "_": r"\_", "^": r"\wedge ", "~": r"\sim ", "<": "{<}", ">": "{>}", "`": r"\backprime ", "'": r"\prime ",
+    "′": r"\prime ", "-": r"\text{-}", "−": r"\text{-}", "*": r"\ast ", '"': r"\text{''}", "@": r"\text{＠}",
+    " ": "~",
+}  # fmt: skip
+
+
+def latex_name(name: str) -> str:
+    r"""A name as LaTeX for math mode; whatever it holds, it stays a name.
+
+    A number at its end, what follows an underscore, and indices become its subscript; a number before
+    indices is that of a layer.
+
+    >>> print(*map(latex_name, ["w5", "net_o1", "theta", "W[0][1]", "E", "δ_1", "layers.0.w.1", "w1[0,2]"]))
+    w_5 net_{o1} \theta W_{0,1} E \delta_1 layers.0.w.1 w_{0,2}^{(1)}
+    >>> print(*map(latex_name, ["权重1", "a_b_c", "}$<b>"]))
+    \text{权重}_1 a_{b\_c} \}\text{＄}{<}b{>}
+    """
+    name = cut(name)
+    stem, layer, subscript = name, "", ""
+    if match := re.fullmatch(r"([^\W\d_]+)(\d+)((?:\[[\w,]+\])+)(#\d+)?", name):
+        stem, layer, subscript = match[1], f"({match[2]}){match[4] or ''}", match[3]
+    elif match := re.fullmatch(r"([^\W\d_]+)(?:(\d+)|_(\w+)|((?:\[[\w,]+\])+))", name):
+        stem, subscript = (each for each in match.groups() if each is not None)
+    written = _latex_letters(stem)
+    if not subscript:
+        return written
+    inner = _latex_letters(subscript.replace("][", ",").strip("[]"))
+    written += f"_{inner}" if len(inner) == 1 else f"_{{{inner}}}"
+    return f"{written}^{{{_latex_letters(layer)}}}" if layer else written
+
+
+def _latex_letters(word: str) -> str:
+    if word in _GREEK.values():
+        return rf"\{word}"
+    written = []
+    for part in re.findall(r"[\x00-\x7f′−]|[^\x00-\x7f′−]+", word):
+        if part in _SPECIAL:
+            written.append(_SPECIAL[part])
+        elif part.isascii():
+            written.append(part if part.isprintable() else r"\text{?}")
+        elif part in _GREEK:
+            written.append(rf"\{_GREEK[part]} ")
+        else:
+            shown = "".join(each if each.isprintable() else "?" for each in part)
+            written.append(rf"\text{{{shown}}}")
+    joined = "".join(written)
+    return re.sub(r"(\\[A-Za-z]+) (?![A-Za-z])", r"\1", joined).rstrip(" ")
+
+
+# ----------------------------------------------------------------------------------------- expressions
 class Term(NamedTuple):
     """A written expression and how tightly it holds together: what needs parentheses, and where."""
 
@@ -372,3 +524,90 @@ def formula(rule: Rule, operands: Sequence[str | float], most: int = 6, longest:
     inner = sign.join([*shown, *more])
     name = symbol(rule) if symbol(rule)[0].isalpha() else rule.name
     return inner if counted == "terms" else f"{name}({inner})"
+
+
+# --------------------------------------------------------------------------------------------------- branches
+def at(
+    expression: Expression,
+    numbers: Mapping[str, float],
+    literals: Collection[str] = (),
+    elements: Sequence[Mapping[str, float]] = (),
+) -> Expression:
+    """What is left of the expression at these ``numbers``: of each conditional the branch taken.
+
+    ``literals`` are the names to be replaced by their numbers; arithmetic between literals is done.
+    ``elements`` are the numbers over which ``total`` and ``largest`` run.
+
+    >>> from microbp.expr import parse
+    >>> slope = parse("0.0 if a <= 0.0 else 1.0 if a > 0.0 else a", "a", "relu")
+    >>> str(at(slope, {"a": 2.5}))
+    '1.0'
+    >>> power = parse("b * pow(a, b - 1.0) if a != 0.0 or b >= 1.0 else inf", "ab", "pow")
+    >>> str(at(power, {"a": 0.7, "b": 2.0}, literals=["b"]))
+    '2.0 * a'
+    """
+    if missing := [*filter(lambda each: each not in numbers, literals)]:
+        raise ValueError(f"at(): of the literal {shown(missing[0])} no number is given")
+    tree = _At(numbers, literals, elements).visit(ast.parse(expression.text, mode="eval").body)
+    names = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    return Expression(ast.unparse(tree), frozenset(names & {*numbers, *CONSTANTS}), tree)
+
+
+class _At(ast.NodeTransformer):
+    def __init__(
+        self, numbers: Mapping[str, float], literals: Collection[str], elements: Sequence[Mapping[str, float]]
+    ) -> None:
+        self.numbers, self.literals, self.elements = numbers, literals, elements
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(float(self.numbers[node.id])) if node.id in self.literals else node
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        whole = Expression(ast.unparse(node.test), frozenset(), node.test)
+        try:
+            test = whole.evaluate(self.numbers, REAL, self.elements)
+        except (KeyError, ArithmeticError, ValueError):
+            return self.generic_visit(node)
+        return self.visit(node.body if test else node.orelse)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        made = ast.UnaryOp(node.op, self.visit(node.operand))
+        return _computed(made) if isinstance(made.operand, ast.Constant) else made
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
+        both = ast.BinOp(left, node.op, right)
+        match left, node.op, right:
+            case ast.Constant(), _, ast.Constant():
+                return _computed(both)
+            case ast.Constant(value=1.0), ast.Mult(), _:
+                return right  # type: ignore[no-any-return]
+            case _, ast.Mult() | ast.Div(), ast.Constant(value=1.0):
+                return left  # type: ignore[no-any-return]
+        return both
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name in AGGREGATES:
+            return self._aggregate(node, name)
+        args = [self.visit(each) for each in node.args]
+        if name == "pow" and isinstance(args[1], ast.Constant) and args[1].value == 1.0:
+            return args[0]  # type: ignore[no-any-return]
+        return ast.Call(node.func, args, [])
+
+    def _aggregate(self, node: ast.Call, name: str) -> ast.expr:
+        """A sum in which every element is a literal, as when the largest are counted, is a literal."""
+        runs = []
+        for each in self.elements:
+            inner = _At({**self.numbers, **each}, self.literals, self.elements)
+            runs.append(inner.visit(ast.parse(ast.unparse(node.args[0]), mode="eval").body))
+        if runs and all(isinstance(each, ast.Constant) for each in runs):
+            return ast.Constant(REAL.functions[name]([each.value for each in runs]))
+        return node
+
+
+def _computed(node: ast.expr) -> ast.expr:
+    try:
+        return ast.Constant(Expression("", frozenset(), node).evaluate({}))
+    except ArithmeticError:
+        return node
