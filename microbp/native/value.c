@@ -330,15 +330,20 @@ static struct place {
     PyObject *note;
 } places[1024];
 
-/* The note of the place that the user's code has reached; a new reference. */
-static PyObject *place_note(void) {
-    PyFrameObject *frame = PyEval_GetFrame(), *held = NULL; /* the innermost one is borrowed */
+static inline struct place *place_of(PyFrameObject *frame, PyCodeObject **code, int *offset) {
+    *code = PyFrame_GetCode(frame), *offset = PyFrame_GetLasti(frame);
+    Py_DECREF(*code); /* the frame has it */
+    return places + ((uintptr_t)*code >> 5 ^ (uintptr_t)*offset >> 1) % 1024;
+}
+
+/* The note of a place that is new, or not in the innermost function. */
+static __attribute__((noinline)) PyObject *new_place_note(PyFrameObject *frame) {
     PyObject *found = NULL;
+    Py_XINCREF(frame);
     while (frame && !found) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        Py_DECREF(code); /* the frame has it */
-        const int offset = PyFrame_GetLasti(frame);
-        struct place *place = places + ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
+        PyCodeObject *code;
+        int offset;
+        struct place *place = place_of(frame, &code, &offset);
         if (place->code == code && place->offset == offset) {
             found = Py_NewRef(place->note);
             break;
@@ -350,22 +355,28 @@ static PyObject *place_note(void) {
             *place = (struct place){code, offset, Py_NewRef(found)};
             Py_XDECREF(before);
         }
-        frame = users == Py_False ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *outer = users == Py_False ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users);
-        Py_XSETREF(held, frame);
+        Py_SETREF(frame, outer);
     }
-    Py_XDECREF(held);
+    Py_XDECREF(frame);
     return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
-/* A node without its operands, with the group and the place where these are kept; `within` is the group, if it is known. */
-static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
-    Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
-    if (!node) return NULL;
-    node->data = y, node->rule = Py_NewRef(rule);
-    const int grouped = !within && PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
-    PyObject *group = Py_XNewRef(within), *place = sited ? place_note() : NULL;
-    if ((sited && !place) || (grouped && PyContextVar_Get(known.current, NULL, &group))) {
+/* The note of the place that the user's code has reached; a new reference. */
+static inline PyObject *place_note(void) {
+    PyFrameObject *frame = PyEval_GetFrame(); /* the innermost one is borrowed */
+    PyCodeObject *code = NULL;
+    int offset = 0;
+    struct place *place = frame ? place_of(frame, &code, &offset) : NULL;
+    return place && place->code == code && place->offset == offset ? Py_NewRef(place->note) : new_place_note(frame);
+}
+
+/* The node with the group that code is in, `within` if it is known, and with the place; these are kept. */
+static __attribute__((noinline)) Node *noted(Node *node, PyObject *within) {
+    PyObject *group = Py_XNewRef(within), *place = NULL;
+    if ((PySet_GET_SIZE(known.sited) && !(place = place_note())) ||
+        (!within && PySet_GET_SIZE(known.grouped) && PyContextVar_Get(known.current, NULL, &group))) {
         Py_XDECREF(place), Py_XDECREF(group), Py_DECREF(node);
         return NULL;
     }
@@ -377,6 +388,14 @@ static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
         if (!node->note) Py_CLEAR(node);
     }
     return node;
+}
+
+/* A node without its operands. */
+static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
+    Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
+    if (!node) return NULL;
+    node->data = y, node->rule = Py_NewRef(rule);
+    return within || PySet_GET_SIZE(known.grouped) || PySet_GET_SIZE(known.sited) ? noted(node, within) : node;
 }
 
 static PyObject *recorded(int op, PyObject *first, PyObject *second) {
