@@ -797,20 +797,6 @@ static PyObject *listed(const Nodes *nodes) {
     return made;
 }
 
-/* What somebody has put into the grad of nodes, as floats: Python is asked before a pass has begun. */
-static int settle(const Nodes *nodes) {
-    PyObject *held = listed(nodes);
-    for (int64_t n = 0; held && n < PyList_GET_SIZE(held); n++) {
-        Node *node = (Node *)PyList_GET_ITEM(held, n);
-        if (node->kind[GRAD] != OBJECT || is_frozen(node)) continue;
-        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
-        if (number) slot_set(node, number, (void *)GRAD), Py_DECREF(number);
-        else Py_CLEAR(held);
-    }
-    Py_XDECREF(held);
-    return held ? 0 : -1;
-}
-
 /* All nodes, and in `pending` how often each is used; 1 where somebody has put something else into a grad. */
 static inline __attribute__((always_inline)) int reach(Node *root, int far, Nodes *reached) {
     int odd = 0, failed = append(reached, root);
@@ -826,14 +812,15 @@ static inline __attribute__((always_inline)) int reach(Node *root, int far, Node
     return failed ? -1 : odd;
 }
 
+static int settle(Node *root, Nodes *nodes);
+
 /* Kahn's algorithm as in backward.py. The order takes the place of what was reached, which is never behind it. */
 static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *nodes) {
-    int failed = reach(root, far, nodes);
-    while (failed) {
-        if (failed > 0) failed = settle(nodes);
+    int failed;
+    while ((failed = reach(root, far, nodes))) {
         for (int64_t n = 0; n < nodes->n; n++) nodes->at[n]->pending = 0;
         nodes->n = 0;
-        if (failed || (failed = reach(root, far, nodes)) < 0) return -1;
+        if (failed < 0 || settle(root, nodes)) return -1;
     }
     const int64_t count = nodes->n;
     nodes->n = 1;
@@ -850,6 +837,22 @@ static inline __attribute__((always_inline)) int sweep(Node *root, int far, Node
         }
     }
     return 0;
+}
+
+/* What somebody has put into the grad of nodes, as floats: Python is asked before a pass has begun, in
+   its order. */
+static int settle(Node *root, Nodes *nodes) {
+    PyObject *held = sweep(root, ORDER, nodes) ? NULL : listed(nodes);
+    nodes->n = 0;
+    for (int64_t n = 0; held && n < PyList_GET_SIZE(held); n++) {
+        Node *node = (Node *)PyList_GET_ITEM(held, n);
+        if (node->kind[GRAD] != OBJECT || is_frozen(node)) continue;
+        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
+        if (number) slot_set(node, number, (void *)GRAD), Py_DECREF(number);
+        else Py_CLEAR(held);
+    }
+    Py_XDECREF(held);
+    return held ? 0 : -1;
 }
 
 static PyObject *refused(PyObject *x) { return PyObject_CallOneArg(known.refuse, x); }
