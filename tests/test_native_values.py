@@ -95,7 +95,7 @@ def test_an_interrupted_pass_changes_nothing_and_the_next_is_whole(in_python: An
 
 
 @pytest.mark.parametrize("odd", [("text", "truth"), ("interrupting", "float64")])
-def test_what_stands_in_grad_is_looked_at_in_the_order_of_the_pass(in_python: Any, odd: tuple[str, str]) -> None:
+def test_grads_are_looked_at_in_the_order_of_the_pass(in_python: Any, odd: tuple[str, str]) -> None:
     grads = [["grad", at, what] for at, what in enumerate(odd)]
     told = same(in_python, [["both", "mul", 0, 1], ["both", "add", 3, 0], *grads, ["backward", 4]])
     assert "True" in told[4] if odd[1] == "truth" else told[6].startswith("Value -0.5 2.0")
