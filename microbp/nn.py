@@ -381,7 +381,7 @@ class Layer(Module):
         if sample is None:
             return _each(self, x)
         plain = extension is not None and vars(Neuron)["__call__"] is _DEFINED
-        out: list[Any] = extension.neurons(Neuron, _DOT, self.neurons, sample) if plain else []
+        out: list[Any] = extension.neurons(Neuron, self.neurons, sample) if plain else []
         out += [neuron(sample) for neuron in self.neurons[len(out) :]]
         return out[0] if len(out) == 1 else out
 

@@ -94,6 +94,13 @@ def test_an_interrupted_pass_changes_nothing_and_the_next_is_whole(in_python: An
     assert [each.split()[2] for each in told[6:8]] == ["0.5", "2.0"]  # 1 + v, and x
 
 
+@pytest.mark.parametrize("odd", [("text", "truth"), ("interrupting", "float64")])
+def test_grads_are_looked_at_in_the_order_of_the_pass(in_python: Any, odd: tuple[str, str]) -> None:
+    grads = [["grad", at, what] for at, what in enumerate(odd)]
+    told = same(in_python, [["both", "mul", 0, 1], ["both", "add", 3, 0], *grads, ["backward", 4]])
+    assert "True" in told[4] if odd[1] == "truth" else told[6].startswith("Value -0.5 2.0")
+
+
 @pytest.mark.parametrize("how", ["by itself", "taken out"])
 def test_a_subclass_is_freed_in_a_circle_by_itself_and_when_its_graph_is_taken_out(how: str) -> None:
     class Marked(Value):

@@ -330,15 +330,20 @@ static struct place {
     PyObject *note;
 } places[1024];
 
-/* The note of the place that the user's code has reached; a new reference. */
-static PyObject *place_note(void) {
-    PyFrameObject *frame = PyEval_GetFrame(), *held = NULL; /* the innermost one is borrowed */
+static inline struct place *place_of(PyFrameObject *frame, PyCodeObject **code, int *offset) {
+    *code = PyFrame_GetCode(frame), *offset = PyFrame_GetLasti(frame);
+    Py_DECREF(*code); /* the frame has it */
+    return places + ((uintptr_t)*code >> 5 ^ (uintptr_t)*offset >> 1) % 1024;
+}
+
+/* The note of a place that is new, or not in the innermost function. */
+static __attribute__((noinline)) PyObject *new_place_note(PyFrameObject *frame) {
     PyObject *found = NULL;
+    Py_XINCREF(frame);
     while (frame && !found) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        Py_DECREF(code); /* the frame has it */
-        const int offset = PyFrame_GetLasti(frame);
-        struct place *place = places + ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
+        PyCodeObject *code;
+        int offset;
+        struct place *place = place_of(frame, &code, &offset);
         if (place->code == code && place->offset == offset) {
             found = Py_NewRef(place->note);
             break;
@@ -350,23 +355,29 @@ static PyObject *place_note(void) {
             *place = (struct place){code, offset, Py_NewRef(found)};
             Py_XDECREF(before);
         }
-        frame = users == Py_False ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *outer = users == Py_False ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users);
-        Py_XSETREF(held, frame);
+        Py_SETREF(frame, outer);
     }
-    Py_XDECREF(held);
+    Py_XDECREF(frame);
     return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
-/* A node without its operands, with the group and the place where these are kept. */
-static inline Node *new_node(PyObject *rule, double y) {
-    Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
-    if (!node) return NULL;
-    node->data = y, node->rule = Py_NewRef(rule);
-    const int grouped = PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
-    PyObject *group = NULL, *place = sited ? place_note() : NULL;
-    if ((sited && !place) || (grouped && PyContextVar_Get(known.current, NULL, &group))) {
-        Py_XDECREF(place), Py_DECREF(node);
+/* The note of the place that the user's code has reached; a new reference. */
+static inline PyObject *place_note(void) {
+    PyFrameObject *frame = PyEval_GetFrame(); /* the innermost one is borrowed */
+    PyCodeObject *code = NULL;
+    int offset = 0;
+    struct place *place = frame ? place_of(frame, &code, &offset) : NULL;
+    return place && place->code == code && place->offset == offset ? Py_NewRef(place->note) : new_place_note(frame);
+}
+
+/* The node with the group that code is in, `within` if it is known, and with the place; these are kept. */
+static __attribute__((noinline)) Node *noted(Node *node, PyObject *within) {
+    PyObject *group = Py_XNewRef(within), *place = NULL;
+    if ((PySet_GET_SIZE(known.sited) && !(place = place_note())) ||
+        (!within && PySet_GET_SIZE(known.grouped) && PyContextVar_Get(known.current, NULL, &group))) {
+        Py_XDECREF(place), Py_XDECREF(group), Py_DECREF(node);
         return NULL;
     }
     if (group == Py_None) Py_CLEAR(group);
@@ -379,6 +390,14 @@ static inline Node *new_node(PyObject *rule, double y) {
     return node;
 }
 
+/* A node without its operands. */
+static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
+    Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
+    if (!node) return NULL;
+    node->data = y, node->rule = Py_NewRef(rule);
+    return within || PySet_GET_SIZE(known.grouped) || PySet_GET_SIZE(known.sited) ? noted(node, within) : node;
+}
+
 static PyObject *recorded(int op, PyObject *first, PyObject *second) {
     PyObject *given = second ? PyTuple_Pack(2, first, second) : PyTuple_Pack(1, first);
     PyObject *made = given ? PyObject_CallFunctionObjArgs(known.record, rule_of(op), given, NULL) : NULL;
@@ -389,14 +408,14 @@ static PyObject *recorded(int op, PyObject *first, PyObject *second) {
 typedef double ValueOf(const double *, int64_t, double *, int *);
 typedef void SlopesOf(const double *, double *, int64_t, double *, double, int *, int);
 
-static inline __attribute__((always_inline)) PyObject *unary(int op, PyObject *self, ValueOf *value, SlopesOf *slopes) {
+static inline __attribute__((always_inline)) PyObject *unary(int op, PyObject *self, PyObject *within, ValueOf *value, SlopesOf *slopes) {
     const double a[1] = {((Node *)self)->data};
     double d[1], kept[1];
     int bad = 0;
     const double y = value(a, 0, kept, &bad);
     if (!bad) slopes(a, d, 0, kept, y, &bad, 1);
-    if (bad || PySet_GET_SIZE(known.special)) return recorded(op, self, NULL);
-    Node *node = new_node(rule_of(op), y);
+    if (bad || PySet_GET_SIZE(known.special)) return within ? NULL : recorded(op, self, NULL);
+    Node *node = new_node(rule_of(op), y, within);
     if (!node) return NULL;
     node->a = Py_NewRef(self), node->slot[DA].d = d[0], node->kind[DA] = NUMBER;
     return (PyObject *)node;
@@ -424,7 +443,7 @@ static inline __attribute__((always_inline)) PyObject *binary(int op, PyObject *
     const double y = value(a, 0, kept, &bad);
     if (!bad) slopes(a, d, 0, kept, y, &bad, turned ? 2 : literal ? 1 : 3);
     if (bad || PySet_GET_SIZE(known.special)) return recorded(op, left, right);
-    Node *node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y);
+    Node *node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y, NULL);
     if (!node) return NULL;
     node->a = Py_NewRef(self), node->b = Py_NewRef(other);
     node->slot[DA].d = d[turned], node->kind[DA] = NUMBER;
@@ -432,9 +451,11 @@ static inline __attribute__((always_inline)) PyObject *binary(int op, PyObject *
     return (PyObject *)node;
 }
 
-/* Each row of one argument as a method, each of two as an operator. */
+/* Each row of one argument as a method and in a known group, where it leaves to Python what is not usual; each of two as
+   an operator. */
 #define OF_1_0(name) \
-    static PyObject *unary_##name(PyObject *self) { return unary(ROW_##name, self, value_##name, slopes_##name); } \
+    static PyObject *within_##name(PyObject *self, PyObject *within) { return unary(ROW_##name, self, within, value_##name, slopes_##name); } \
+    static PyObject *unary_##name(PyObject *self) { return unary(ROW_##name, self, NULL, value_##name, slopes_##name); } \
     static PyObject *method_##name(PyObject *self, PyObject *unused) { return (void)unused, unary_##name(self); }
 #define OF_2_0(name) \
     static PyObject *binary_##name(PyObject *a, PyObject *b) { return binary(ROW_##name, a, b, value_##name, slopes_##name); }
@@ -445,6 +466,17 @@ static inline __attribute__((always_inline)) PyObject *binary(int op, PyObject *
 #define OF_1_2(name)
 #define ROW_OF(name, singles, lists, may_fail) OF_##singles##_##lists(name)
 ROWS(ROW_OF)
+
+/* In the order of the methods. */
+typedef PyObject *Within(PyObject *, PyObject *);
+#define WITHIN(name) within_##name,
+#define WITHIN_OF(name, singles, lists, may_fail) UNARY_##singles##_##lists(WITHIN, name)
+#define UNARY_1_0(as, name) as(name)
+#define UNARY_2_0(as, name)
+#define UNARY_3_0(as, name)
+#define UNARY_0_1(as, name)
+#define UNARY_0_2(as, name)
+#define UNARY_1_2(as, name)
 
 static PyObject *power(PyObject *a, PyObject *b, PyObject *modulus) {
     if (modulus == Py_None) return binary_pow(a, b);
@@ -473,10 +505,10 @@ static double computed(int op, const double *a, double *d, int64_t len, double *
 }
 
 /* The operands one after the other, those of each list, then the single ones; 0 for what Python has to look at. */
-static int gather(PyObject *arguments, int lists, int64_t len, PyObject *operands, double *a, int *takes) {
+static int gather(PyObject *const *arguments, int count, int lists, int64_t len, PyObject *operands, double *a, int *takes) {
     Py_ssize_t at = 0;
-    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(arguments); n++) {
-        PyObject *argument = PyTuple_GET_ITEM(arguments, n);
+    for (int n = 0; n < count; n++) {
+        PyObject *argument = arguments[n];
         for (int64_t i = 0; i < (n < lists ? len : 1); i++, at++) {
             PyObject *each = n < lists ? PyList_GET_ITEM(argument, i) : argument;
             const int literal = operand(each, a + at);
@@ -490,11 +522,11 @@ static int gather(PyObject *arguments, int lists, int64_t len, PyObject *operand
 }
 
 /* A node of these operands, of which there are many, or one or two. */
-static Node *node_of(int op, double y, PyObject *operands, int many, const double *d) {
+static Node *node_of(int op, double y, PyObject *operands, int many, const double *d, PyObject *within) {
     const Py_ssize_t whole = PyTuple_GET_SIZE(operands);
     PyObject *first = PyTuple_GET_ITEM(operands, 0), *second = whole == 2 ? PyTuple_GET_ITEM(operands, 1) : NULL;
     const int turned = !many && !is_node(first);
-    Node *node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y);
+    Node *node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y, within);
     if (!node) return NULL;
     if (many) {
         if (!(node->slot[DB].many = PyMem_Malloc((size_t)whole * 8))) return Py_DECREF(node), PyErr_NoMemory(), NULL;
@@ -508,29 +540,35 @@ static Node *node_of(int op, double y, PyObject *operands, int many, const doubl
     return node;
 }
 
-/* record(rule, arguments): the node; None where Python has to look at it. */
-static PyObject *node_record(PyObject *module, PyObject *const *given, Py_ssize_t count) {
-    (void)module;
-    const int op = count == 2 && PyTuple_CheckExact(given[1]) && !PySet_GET_SIZE(known.special) ? number_of(given[0]) : -1;
-    if (op < 0 || PyTuple_GET_SIZE(given[1]) != widths[op][0] + widths[op][1]) Py_RETURN_NONE;
+/* The node of a row and its arguments; NULL without an error where Python has to look at it. */
+static PyObject *record_many(int op, PyObject *const *arguments, PyObject *within) {
     const int singles = widths[op][0], lists = widths[op][1];
     for (int n = 0; n < lists; n++)
-        if (!PyList_CheckExact(PyTuple_GET_ITEM(given[1], n))) Py_RETURN_NONE;
-    const int64_t len = lists ? PyList_GET_SIZE(PyTuple_GET_ITEM(given[1], 0)) : 0, whole = lists * len + singles;
+        if (!PyList_CheckExact(arguments[n])) return NULL;
+    const int64_t len = lists ? PyList_GET_SIZE(arguments[0]) : 0, whole = lists * len + singles;
     for (int n = 1; n < lists; n++)
-        if (PyList_GET_SIZE(PyTuple_GET_ITEM(given[1], n)) != len) Py_RETURN_NONE;
-    if (lists && !len) Py_RETURN_NONE;
+        if (PyList_GET_SIZE(arguments[n]) != len) return NULL;
+    if (PySet_GET_SIZE(known.special) || (lists && !len)) return NULL;
     double few[3 * 40 + 1] = {0.0}, *d = whole <= 40 ? few : PyMem_Calloc((size_t)(3 * whole + 1), 8), *a = d + whole;
     PyObject *operands = d ? PyTuple_New(whole) : PyErr_NoMemory();
     Node *node = NULL;
     int takes = 0, bad = 0;
-    if (operands && gather(given[1], lists, len, operands, a, &takes)) {
+    if (operands && gather(arguments, singles + lists, lists, len, operands, a, &takes)) {
         const double y = computed(op, a, d, len, a + whole, takes, &bad);
-        if (!bad) node = node_of(op, y, operands, lists || whole > 2, d);
+        if (!bad) node = node_of(op, y, operands, lists || whole > 2, d, within);
     }
     if (d != few) PyMem_Free(d);
     Py_XDECREF(operands);
-    return node ? (PyObject *)node : PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    return (PyObject *)node;
+}
+
+/* record(rule, arguments): the node; None where Python has to look at it. */
+static PyObject *node_record(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    (void)module;
+    const int op = count == 2 && PyTuple_CheckExact(given[1]) ? number_of(given[0]) : -1;
+    if (op < 0 || PyTuple_GET_SIZE(given[1]) != widths[op][0] + widths[op][1]) Py_RETURN_NONE;
+    PyObject *made = record_many(op, &PyTuple_GET_ITEM(given[1], 0), NULL);
+    return made || PyErr_Occurred() ? made : Py_NewRef(Py_None);
 }
 
 /* ------------------------------------------------------------------------------------------- the calls of modules */
@@ -563,57 +601,62 @@ static int leave(PyObject *group, PyObject *outer) {
     return outer == Py_None && PySet_Discard(known.grouped, group) < 0 ? -1 : token ? 0 : -1;
 }
 
-/* What `work` gives; what it records is a group of this owner, unless code is in one of his. Ctrl-C strikes in Python alone:
-   not between the lines here. */
-static PyObject *in_group(PyObject *owner, vectorcallfunc work, PyObject *of, PyObject *const *given, size_t counted, PyObject *named) {
-    PyObject *outer, *made = NULL, *error[3];
-    if (PyContextVar_Get(known.current, NULL, &outer)) return NULL;
+/* The group of a call that comes from `outer`: that one, if it is of the same owner. */
+static PyObject *group_in(PyObject *owner, PyObject *outer) {
     const int inside = (PyObject *)Py_TYPE(outer) == known.group && ((Group *)outer)->owner == owner;
-    PyObject *group = inside ? NULL : group_of(owner, outer);
-    if (inside) made = work(of, given, counted, named);
-    else if (group && !enter(group, outer)) {
-        made = work(of, given, counted, named);
-        PyErr_Fetch(error, error + 1, error + 2);
-        if (leave(group, outer)) Py_CLEAR(made);
-        else PyErr_Restore(error[0], error[1], error[2]);
-    }
-    Py_XDECREF(group), Py_DECREF(outer);
+    return inside ? Py_NewRef(outer) : group_of(owner, outer);
+}
+
+/* What `function` gives; what it records is in the group. Ctrl-C strikes in Python alone: not between the lines here. */
+static PyObject *in_group(PyObject *group, PyObject *outer, PyObject *function, PyObject *const *given, size_t counted, PyObject *named) {
+    PyObject *made = NULL, *error[3];
+    if (enter(group, outer)) return NULL;
+    made = PyObject_Vectorcall(function, given, counted, named);
+    PyErr_Fetch(error, error + 1, error + 2);
+    if (leave(group, outer)) Py_CLEAR(made);
+    else PyErr_Restore(error[0], error[1], error[2]);
     return made;
 }
 
-/* What Neuron.__call__ gives for a neuron and a list of inputs; NULL without an error for what Python has to look at. */
-static PyObject *neuron_said(PyObject *rule, PyObject *const *given, size_t counted, PyObject *named) {
-    (void)counted, (void)named;
-    PyObject *held[3], *arguments = PyTuple_New(3), *y = NULL;
-    for (int n = 0; n < 3; n++) held[n] = PyObject_GetAttr(given[0], words[n]);
-    if (arguments && held[0] && held[1] && held[2]) {
-        PyTuple_SET_ITEM(arguments, 0, Py_NewRef(held[0]));
-        PyTuple_SET_ITEM(arguments, 1, Py_NewRef(given[1]));
-        PyTuple_SET_ITEM(arguments, 2, Py_NewRef(held[1]));
-        PyObject *node = node_record(NULL, (PyObject *[]){rule, arguments}, 2);
-        if (node && node != Py_None) y = PyObject_CallOneArg(held[2], node);
-        Py_XDECREF(node);
+/* An activation that is a method of ours, as it is in a known group; NULL for another. */
+static Within *within_of(PyObject *activation) {
+    static Within *const withins[] = {ROWS(WITHIN_OF)};
+    if (Py_TYPE(activation) != &PyMethodDescr_Type || PyDescr_TYPE(activation) != &NodeType) return NULL;
+    const int64_t n = ((PyMethodDescrObject *)activation)->d_method - NodeType.tp_methods;
+    return n < (int64_t)(sizeof withins / sizeof *withins) ? withins[n] : NULL;
+}
+
+/* What Neuron.__call__ gives for a list of inputs; NULL without an error for what Python has to look at. */
+static PyObject *neuron_said(PyObject *neuron, PyObject *inputs, PyObject *outer) {
+    PyObject *group = group_in(neuron, outer), *held[3], *y = NULL;
+    for (int n = 0; n < 3; n++) held[n] = PyObject_GetAttr(neuron, words[n]);
+    PyObject *sum = group && held[0] && held[1] && held[2] ? record_many(ROW_dot, (PyObject *[]){held[0], inputs, held[1]}, group) : NULL;
+    if (sum) {
+        Within *activation = within_of(held[2]);
+        y = activation ? activation(sum, group) : in_group(group, outer, held[2], &sum, 1, NULL);
+        Py_DECREF(sum);
     }
-    Py_XDECREF(arguments);
+    Py_XDECREF(group);
     for (int n = 0; n < 3; n++) Py_XDECREF(held[n]);
     return y;
 }
 
-/* neurons(class, rule, neurons, inputs): what the first of them say, up to one that Python has to look at. */
+/* neurons(class, neurons, inputs): what the first of them say, up to one that Python has to look at. */
 static PyObject *node_neurons(PyObject *module, PyObject *given) {
     (void)module;
-    PyObject *kind, *rule, *neurons, *inputs, *y = NULL;
-    if (!PyArg_ParseTuple(given, "OOOO", &kind, &rule, &neurons, &inputs)) return NULL;
+    PyObject *kind, *neurons, *inputs, *outer, *y = NULL;
+    if (!PyArg_ParseTuple(given, "OOO", &kind, &neurons, &inputs) || PyContextVar_Get(known.current, NULL, &outer)) return NULL;
     PyObject *made = PyList_New(0);
     for (Py_ssize_t n = 0; made && PyList_CheckExact(neurons) && n < PyList_GET_SIZE(neurons); n++) {
-        PyObject *two[] = {Py_NewRef(PyList_GET_ITEM(neurons, n)), inputs};
-        if ((PyObject *)Py_TYPE(two[0]) == kind) y = in_group(two[0], neuron_said, rule, two, 2, NULL);
-        Py_DECREF(two[0]);
+        PyObject *neuron = Py_NewRef(PyList_GET_ITEM(neurons, n));
+        if ((PyObject *)Py_TYPE(neuron) == kind) y = neuron_said(neuron, inputs, outer);
+        Py_DECREF(neuron);
         if (!y) break;
         if (PyList_Append(made, y)) Py_CLEAR(made);
         Py_CLEAR(y);
     }
     if (PyErr_Occurred()) Py_CLEAR(made);
+    Py_DECREF(outer);
     return made;
 }
 
@@ -625,8 +668,12 @@ typedef struct {
 } Grouped;
 
 static PyObject *grouped_call(PyObject *self, PyObject *const *given, size_t counted, PyObject *named) {
-    PyObject *owner = PyVectorcall_NARGS(counted) ? given[0] : Py_None;
-    return in_group(owner, PyObject_Vectorcall, ((Grouped *)self)->function, given, counted, named);
+    PyObject *outer, *function = ((Grouped *)self)->function;
+    if (PyContextVar_Get(known.current, NULL, &outer)) return NULL;
+    PyObject *group = group_in(PyVectorcall_NARGS(counted) ? given[0] : Py_None, outer);
+    PyObject *made = group ? in_group(group, outer, function, given, counted, named) : NULL;
+    Py_XDECREF(group), Py_DECREF(outer);
+    return made;
 }
 
 static PyObject *grouped_new(PyTypeObject *type, PyObject *given, PyObject *named) {
@@ -750,20 +797,6 @@ static PyObject *listed(const Nodes *nodes) {
     return made;
 }
 
-/* What somebody has put into the grad of nodes, as floats: Python is asked before a pass has begun. */
-static int settle(const Nodes *nodes) {
-    PyObject *held = listed(nodes);
-    for (int64_t n = 0; held && n < PyList_GET_SIZE(held); n++) {
-        Node *node = (Node *)PyList_GET_ITEM(held, n);
-        if (node->kind[GRAD] != OBJECT || is_frozen(node)) continue;
-        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
-        if (number) slot_set(node, number, (void *)GRAD), Py_DECREF(number);
-        else Py_CLEAR(held);
-    }
-    Py_XDECREF(held);
-    return held ? 0 : -1;
-}
-
 /* All nodes, and in `pending` how often each is used; 1 where somebody has put something else into a grad. */
 static inline __attribute__((always_inline)) int reach(Node *root, int far, Nodes *reached) {
     int odd = 0, failed = append(reached, root);
@@ -779,14 +812,15 @@ static inline __attribute__((always_inline)) int reach(Node *root, int far, Node
     return failed ? -1 : odd;
 }
 
+static int settle(Node *root, Nodes *nodes);
+
 /* Kahn's algorithm as in backward.py. The order takes the place of what was reached, which is never behind it. */
 static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *nodes) {
-    int failed = reach(root, far, nodes);
-    while (failed) {
-        if (failed > 0) failed = settle(nodes);
+    int failed;
+    while ((failed = reach(root, far, nodes))) {
         for (int64_t n = 0; n < nodes->n; n++) nodes->at[n]->pending = 0;
         nodes->n = 0;
-        if (failed || (failed = reach(root, far, nodes)) < 0) return -1;
+        if (failed < 0 || settle(root, nodes)) return -1;
     }
     const int64_t count = nodes->n;
     nodes->n = 1;
@@ -803,6 +837,22 @@ static inline __attribute__((always_inline)) int sweep(Node *root, int far, Node
         }
     }
     return 0;
+}
+
+/* What somebody has put into the grad of nodes, as floats: Python is asked before a pass has begun, in
+   its order. */
+static int settle(Node *root, Nodes *nodes) {
+    PyObject *held = sweep(root, ORDER, nodes) ? NULL : listed(nodes);
+    nodes->n = 0;
+    for (int64_t n = 0; held && n < PyList_GET_SIZE(held); n++) {
+        Node *node = (Node *)PyList_GET_ITEM(held, n);
+        if (node->kind[GRAD] != OBJECT || is_frozen(node)) continue;
+        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
+        if (number) slot_set(node, number, (void *)GRAD), Py_DECREF(number);
+        else Py_CLEAR(held);
+    }
+    Py_XDECREF(held);
+    return held ? 0 : -1;
 }
 
 static PyObject *refused(PyObject *x) { return PyObject_CallOneArg(known.refuse, x); }
@@ -942,13 +992,8 @@ static PyNumberMethods numbers = {
     .nb_negative = unary_neg, .nb_absolute = unary_abs,
 };
 static PyMethodDef node_methods[] = {
-#define METHOD_1_0(name) {#name, method_##name, METH_NOARGS, NULL},
-#define METHOD_2_0(name)
-#define METHOD_3_0(name)
-#define METHOD_0_1(name)
-#define METHOD_0_2(name)
-#define METHOD_1_2(name)
-#define METHOD_OF(name, singles, lists, may_fail) METHOD_##singles##_##lists(name)
+#define METHOD(name) {#name, method_##name, METH_NOARGS, NULL},
+#define METHOD_OF(name, singles, lists, may_fail) UNARY_##singles##_##lists(METHOD, name)
     ROWS(METHOD_OF)
     {"_pass", node_pass, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL}};
