@@ -475,7 +475,9 @@ def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, lar
 @pytest.mark.parametrize("curve", [math.tanh, math.exp, math.sqrt])
 def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, large):
     """It moves by steps of different sizes."""
-    right = curve(1.3) if curve is math.exp else 0.5 / 1.3**0.5 if curve is math.sqrt else 1 - math.tanh(1.3) ** 2
+    right = (
+        curve(1.3) if curve is math.exp else 0.5 / 1.3**0.5 if curve is math.sqrt else 1 - math.tanh(1.3) ** 2
+    )
     assert checked(lambda x: curve((large + x) - large), 1.3, gradient=right).ok
     flat = checked(lambda x: curve((large + x) - large), 1.3, gradient=0.0)
     assert not flat.counts["agree"]
@@ -497,7 +499,7 @@ def test_a_function_that_gives_whole_numbers_only_is_no_single_precision(size):
     assert constant.counts == {"DISAGREE": 1}
     steps = checked(lambda x: float(round(size * math.sin(x))), 0.3, gradient=1.05 * size * math.cos(0.3))
     assert steps.counts == {"DISAGREE": 1}
-    assert not constant.notes and not steps.notes
+    assert constant.notes == steps.notes == ()
 
 
 def test_a_whole_number_that_does_not_change_is_not_taken_for_single_precision():

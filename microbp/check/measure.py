@@ -264,11 +264,11 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
 
 
 def _in_steps(f: Callable[[float], float], beside: Any, sides: Any, changes: Any) -> bool:
-    """Whether a function stands still, but for jumps: by whole numbers of the least, or to where it stands still.
+    """Whether a function stands still but for jumps: by multiples of the least, or to where it stands still.
 
     Then it hides digits, as ``(1e12 + x) - 1e12`` and its tanh do, and is not known to be flat. ``sides`` is
-    what it gives at each step, ``changes`` by how many times the least change that is, and ``beside`` places
-    next to these.
+    what it gives at each step, ``changes`` how many times the least change away that is, and ``beside`` are
+    places next to these.
     """
     there = (changes > 0.0) & np.isfinite(changes)
     moved, jumps = changes[there], np.round(changes[there])
