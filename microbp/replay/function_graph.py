@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.array.loops import unequal
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.native import slopes
@@ -182,15 +183,15 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant."""
     if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
-    unequal = f"compile: the rows of {what} are of unequal length"
+    ragged = f"compile: the rows of {what} are of unequal length"
     try:
         array = np.asarray(held, dtype=object).view(np.ndarray)
     except ValueError:
-        raise ValueError(unequal) from None
+        raise ValueError(f"{ragged}{unequal(held, what)}") from None
     found: list[Any] = array.ravel().tolist()
     for index, each in enumerate(found if {*map(type, found)} - {Value} else ()):
         if isinstance(each, list | tuple | np.ndarray):
-            raise ValueError(unequal)
+            raise ValueError(f"{ragged}{unequal(held, what)}")
         if not (isinstance(each, Value) or numbers):
             at = f"[{', '.join(map(str, np.unravel_index(index, array.shape)))}]" * bool(array.shape)
             told = type(each).__name__, "; give its parameters()" * hasattr(each, "parameters")
