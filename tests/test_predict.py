@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_told() -> None:
             net.predict(ragged)
     with pytest.raises(ValueError, match=r"X has a row for each sample, and at least one, not the shape"):
         net.predict(X[:0])
-    with pytest.raises(TypeError, match=r"inputs\[1, 2\] takes a real number, not the str 'x'"):
+    with pytest.raises(TypeError, match=r"X\[1, 2\] takes a real number, not the str 'x'"):
         net.predict([[1.0, 2.0, 3.0], [1.0, 2.0, "x"]])
     growing = Growing(3, [1], seed=1)
     told = r"the same number of outputs to each sample, not \(1,\) to X\[0\] and \(2,\) to X\[1\]$"

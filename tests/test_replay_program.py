@@ -91,7 +91,8 @@ SHAPES = [
     ([1.0, 2.0], r"takes \(3,\) for one sample \(x\[0\], x\[1\], x\[2\]\), and batches of shape \(…, 3\)"),
     ([[1.0, 2.0]], r"the inputs have the shape \(1, 2\); this program takes \(3,\)"),
     (1.0, r"the inputs have the shape \(\); this program takes \(3,\)"),
-    ([[1.0, 2.0, 3.0], [1.0]], r"rows of the inputs are of unequal length: inputs\[0\] has 3 entries, inputs\[1\] has 1"),
+    ([[1.0, 2.0, 3.0], [1.0]],
+     r"rows of the inputs are of unequal length: inputs\[0\] has 3 entries, inputs\[1\] has 1"),
 ]  # fmt: skip
 
 

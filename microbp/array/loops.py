@@ -77,9 +77,9 @@ def unequal(held: Any, name: str) -> str:
         rows = {path: row for path, row in inner.items() if isinstance(row, list | tuple | np.ndarray)}
         sizes = {path: len(rows[path]) if path in rows else "none of its own" for path in inner}
         first = next(iter(sizes), "")
-        for path in sizes:
-            if sizes[path] != sizes[first]:
-                return f": {first} has {sizes[first]} entries, {path} has {sizes[path]}"
+        for path, size in sizes.items():
+            if size != sizes[first]:
+                return f": {first} has {sizes[first]} entries, {path} has {size}"
     return ""
 
 

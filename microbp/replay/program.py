@@ -430,7 +430,7 @@ class Program:
 # ------------------------------------------------------------------------------------ words and numbers
 def as_floats(inputs: Any, what: str = "the inputs") -> Floats:
     """Numbers as a float array; TypeError for what is none, ValueError for what is masked or ragged."""
-    name, made = what.split()[-1], None
+    name, made = what.removeprefix("the "), None
     for at in masked(inputs):
         raise ValueError(f"{name}{at} is masked; fill it in, or leave its sample out")
     with suppress(ValueError):  # of NumPy, for rows of unequal length
