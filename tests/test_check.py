@@ -479,11 +479,19 @@ def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, 
         curve(1.3) if curve is math.exp else 0.5 / 1.3**0.5 if curve is math.sqrt else 1 - math.tanh(1.3) ** 2
     )
     assert checked(lambda x: curve((large + x) - large), 1.3, gradient=right).ok
-    flat = checked(lambda x: curve((large + x) - large), 1.3, gradient=0.0)
-    assert not flat.counts["agree"]
+    (flat,) = checked(lambda x: curve((large + x) - large), 1.3, gradient=0.0).rows
+    assert (flat.verdict, flat.why) == ("inconclusive", "the function stands still but for jumps")
     x = Value(1.3)
     slope = numerical_gradient(lambda: curve(((large + x) - large).data), x, details=True)
     assert abs(slope.value - right) < 16.0 * slope.error
+
+
+@pytest.mark.parametrize("at", [5.1, 50.14829311105223, 96.21546636282469])
+def test_the_slope_of_stairs_is_not_told_from_one_that_rounding_hides(at):
+    (row,) = checked(lambda x: float(math.floor(4.0 * x)), at, gradient=0.0).rows
+    assert row.verdict == "agree" or (row.verdict, row.why) == (
+        "inconclusive", "the function stands still but for jumps",
+    )  # fmt: skip
 
 
 def test_a_plateau_between_curves_is_flat():

@@ -49,6 +49,8 @@ class Derivative(NamedTuple):
     steepest: float = 0.0
     #: Whether the function gives no more digits than single precision has.
     single: bool = False
+    #: Whether it stands still but for jumps: rounding may hide its slope, or the slope is 0.
+    jumps: bool = False
 
     @property
     def kinked(self) -> bool:
@@ -105,6 +107,7 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
         (got.kinked, "corner" if between else "wrong", "the slope is {left} below, {right} above"),
         (math.isinf(got.value), grows, "the slope grows without bound"),
         (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
+        (got.jumps and claim == 0.0, "unknown", "the function stands still but for jumps"),
         (abs(claim - got.value) > off, "wrong", ""),
         (off <= decisive * larger, "right", ""),
         (abs(claim) <= rounding and off <= decisive * terms, "right", rest),
@@ -239,7 +242,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     # No smaller change of the function is known to be real.
     least = np.min(changes, initial=math.inf, where=changes > 0.0)
     quantum = np.where(np.isinf(least), 0.0, least) / h
-    if _in_steps(f, x + np.array([h, -h]) * _BESIDE, sides, changes / least):
+    if jumps := _in_steps(f, x + np.array([h, -h]) * _BESIDE, sides, changes / least):
         rounding += 2.0 / SAFETY * quantum
     for k in range(1, min(_WINDOW, len(steps))):
         better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
@@ -255,7 +258,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
         for i in np.flatnonzero(good).tolist():
             steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
             value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
-            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps > EPS)
+            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps > EPS, jumps)
             # A function that does not move at all at small steps may just absorb them.
             decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
             if (rank := (not decisive, off + abs(half))) < best:
