@@ -165,6 +165,27 @@ def test_a_schedule_of_ones_own_is_asked_once_for_each_step(engine):
     assert history.learning_rate == [0.5 / (before + k) for k in range(1, 181)]
 
 
+@pytest.mark.parametrize("engine", ["eager", "replay"])
+@pytest.mark.parametrize(
+    ("rate", "kind", "told"),
+    [
+        (None, TypeError, "gives after 2 steps takes a real number, not None"),
+        ("0.1", TypeError, "gives after 2 steps takes a real number, not the str '0.1'"),
+        (True, TypeError, "gives after 2 steps takes a real number, not the bool True"),
+        (-0.1, ValueError, "gives after 2 steps must be positive and finite, not -0.1"),
+    ],
+)
+def test_what_a_schedule_gives_on_the_way_is_looked_at(engine, rate, kind, told):
+    net = small()
+    schedule = [0.1, 0.1, rate, 0.1].__getitem__
+    with pytest.raises(kind, match=told):
+        fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=4, engine=engine)
+    if not isinstance(rate, float):
+        schedule = [0.1, 0.1, rate].__getitem__
+        with pytest.raises(kind, match="fit: the learning rate after 2 steps takes a real number"):
+            fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=3, engine=engine)
+
+
 def test_a_schedule_that_cannot_see_the_net_costs_no_look_at_it_in_each_step():
     """It took eighty times as long as one of ours."""
     shape, data = [24, 24, 1], np.random.default_rng(0).normal(size=(100, 8))

@@ -160,7 +160,7 @@ def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
     """A schedule that runs out in the steps that are ``left`` is an error now, not after hours."""
     last = optimiser.steps + left - 1
     if callable(optimiser.lr) and left > 0:
-        rate = optimiser.lr(last)
+        rate = as_number(optimiser.lr(last), f"fit: the learning rate after {last} steps")
         told = f"{settings.epochs} epochs end with step {last + 1} of the optimiser, for which its schedule"
         told += f" gives the learning rate {rate!r}; it must be positive and finite"
         refuse(not 0.0 < rate < math.inf, told)

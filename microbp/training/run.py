@@ -311,11 +311,12 @@ class Run:
         if self.replay is None or self.update is None:
             return False
         count = self.steps - self.place
-        if self.own:
-            count = 1
-        elif self.steps == 1 and self.validation is None and self.settings.tolerance is None:
+        if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
-        rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
+        if self.own:  # which is asked once for each step, and in its turn
+            rates = [self.optimiser.rate]
+        else:
+            rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
         orders = [self._rows_of(step) for step in range(self.place, self.place + len(rates))]
         costs, best = np.empty(len(rates)), np.append(self.theta, self.best.cost if self.best else math.inf)
         with self.interrupts:
