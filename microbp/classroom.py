@@ -456,13 +456,16 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
 
 
 def _decoded(data: bytes) -> str:
-    """Text as spreadsheets write it: in UTF-16 with a mark, in UTF-8, or as in China or in the West.
+    """Text as spreadsheets write it: in UTF-16, in UTF-8, or as in China or in the West.
 
     A character of Chinese is two bytes, most of them beyond ASCII, or four, two of them digits, as of ∂; a
     letter of Windows-1252 is one.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16")
+    if b"\0" in data:  # UTF-16 without a mark, where it is one byte of what is in ASCII
+        order = "le" if data[1::2].count(0) > data[::2].count(0) else "be"
+        return data.decode(f"utf-16-{order}", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

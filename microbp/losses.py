@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import functions
-from microbp.array.loops import masked
+from microbp.array.loops import masked, unequal
 from microbp.optim import NOT_NEGATIVE, Parameters, checked, listed
 from microbp.value import Value, as_number
 
@@ -260,7 +260,7 @@ class _Given:
             array = np.array(held, dtype=object)
             if not any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
                 return array
-        raise self.error(f"the {what}' rows are of unequal length")
+        raise self.error(f"the {what}' rows are of unequal length{unequal(held, what)}")
 
 
 def _forms(array: npt.NDArray[Any]) -> set[tuple[int, ...]]:

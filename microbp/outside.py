@@ -34,7 +34,7 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "PLAIN", "Outside", "held_by", "of_library", "words_of"]
+__all__ = ["MOST", "PLAIN", "Outside", "held_by", "is_iterator", "of_library", "words_of"]
 
 #: How many objects are looked at.
 MOST = 20_000
@@ -103,9 +103,8 @@ class Outside:
             if key in seen or key in theirs or (apart is None and isinstance(held, Value)):
                 return ()
             seen.add(key)
-            if hasattr(held, "__next__") and not isinstance(held, type):
-                if not isinstance(held, io.IOBase) or (not held.closed and held.readable()):
-                    self.drawn = self.drawn or name
+            if is_iterator(held):
+                self.drawn = self.drawn or name
                 return ()
             for kind, read, write in _KINDS:
                 if isinstance(held, kind):
@@ -121,6 +120,11 @@ class Outside:
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
         return next((name for _, name, _ in self._changes()), "")
+
+    def meets(self, other: Outside, values: Iterable[Value] = ()) -> bool:
+        """Whether something that can change is reached by both, or is one of the ``values``; but modules."""
+        theirs = {each.key for each in other._kept} | {*map(id, values)}
+        return any(each.key in theirs and not isinstance(each.before, ModuleType) for each in self._kept)
 
     def settles(self, call: Callable[[], object]) -> str:
         """The name of the first thing that changes whenever ``call`` is called; empty where there is none.
@@ -263,7 +267,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         if not of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
-            yield from ((each.__name__, each) for each in held.__bases__)
+            yield from ((each.__name__, each) for each in (*held.__bases__, type(held)))
     elif isinstance(held, memoryview):
         with suppress(ValueError):  # of one that was released
             yield name, held.obj
@@ -277,6 +281,13 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
         slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
         yield from ((word, _Variable(held, word)) for word in slots)
+
+
+def is_iterator(held: Any) -> bool:
+    """Whether it gives another answer each time: an iterator, or a file that is read."""
+    if isinstance(held, io.IOBase):
+        return not held.closed and held.readable()
+    return hasattr(type(held), "__next__")
 
 
 def of_library(held: Any) -> bool:

@@ -49,8 +49,8 @@ def predict(self: Module, X: Any) -> Floats:
     """
     if not callable(self):
         raise TypeError(f"predict: a net can be called; {type(self).__name__} has no __call__")
-    if not isinstance(X, np.ndarray):
-        X = as_floats(X)
+    if not isinstance(X, np.ndarray) or X.dtype == object:
+        X = as_floats(X, "X")
     if not X.ndim or not len(X):
         raise ValueError(f"predict: X has a row for each sample, and at least one, not the shape {X.shape}")
     net = self if getattr(self, "takes_batches", False) else _Each(self)

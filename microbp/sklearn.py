@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array, array, data_of
+from microbp.array.loops import unequal
 from microbp.bridges.missing import need
 from microbp.bridges.scipy import minimize
 from microbp.functions import dot
@@ -32,6 +33,16 @@ ConvergenceWarning = need("sklearn.exceptions", "sklearn").ConvergenceWarning
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 #: What scikit-learn calls some activations.
 _NAMES = {"identity": "linear", "logistic": "sigmoid"}
+
+
+def _checked(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """X, or X and y, as scikit-learn checks them; the rows of a list that are of unequal length are told."""
+    try:
+        return validation.validate_data(estimator, X, *y, **options)
+    except ValueError:
+        if uneven := unequal(X, "X"):
+            raise ValueError(f"the rows of X are of unequal length{uneven}") from None
+        raise
 
 
 class _MLP(base.BaseEstimator):  # type: ignore[misc, name-defined]
@@ -81,7 +92,7 @@ class _MLP(base.BaseEstimator):  # type: ignore[misc, name-defined]
     def _outputs(self, X: Any) -> Floats:
         """What the net says: [samples, outputs]."""
         validation.check_is_fitted(self)
-        X = validation.validate_data(self, X, reset=False, dtype=float)
+        X = _checked(self, X, reset=False, dtype=float)
         said: Floats = self.net_.predict(X).reshape(len(X), -1)
         return said
 
@@ -105,7 +116,7 @@ class MLPClassifier(base.ClassifierMixin, _MLP):  # type: ignore[misc, name-defi
 
     def fit(self, X: Any, y: Any) -> MLPClassifier:
         """Train the net anew on the samples X and their classes y."""
-        X, y = validation.validate_data(self, X, y, dtype=float)
+        X, y = _checked(self, X, y, dtype=float)
         multiclass.check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         count = len(self.classes_)
@@ -144,7 +155,7 @@ class MLPRegressor(base.RegressorMixin, _MLP):  # type: ignore[misc, name-define
 
     def fit(self, X: Any, y: Any) -> MLPRegressor:
         """Train the net anew on the samples X and their targets y, (samples,) or (samples, outputs)."""
-        X, y = validation.validate_data(self, X, y, dtype=float, multi_output=True, y_numeric=True)
+        X, y = _checked(self, X, y, dtype=float, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = validation.column_or_1d(y, warn=True)
         Y = y.astype(float).reshape(len(y), -1)
@@ -196,7 +207,7 @@ class ValueRegressor(base.RegressorMixin, base.BaseEstimator):  # type: ignore[m
 
     def fit(self, X: Any, y: Any) -> ValueRegressor:
         """Fit the parameters anew to the samples X and their targets y."""
-        X, y = validation.validate_data(self, X, y, dtype=float, y_numeric=True)
+        X, y = _checked(self, X, y, dtype=float, y_numeric=True)
         start = self.start
         if start is None:
             if self.formula is not None:
@@ -218,7 +229,7 @@ class ValueRegressor(base.RegressorMixin, base.BaseEstimator):  # type: ignore[m
     def predict(self, X: Any) -> Floats:
         """What the formula gives for each sample."""
         validation.check_is_fitted(self)
-        X = validation.validate_data(self, X, reset=False, dtype=float)
+        X = _checked(self, X, reset=False, dtype=float)
         said: Floats = self.net_.predict(X)
         return said
 

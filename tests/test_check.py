@@ -471,6 +471,45 @@ def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, lar
     assert report.counts == {"inconclusive": 1}
 
 
+@pytest.mark.parametrize("large", [1e12, 1e13, 1e14])
+@pytest.mark.parametrize("curve", [math.tanh, math.exp, math.sqrt])
+def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, large):
+    """It moves by steps of different sizes."""
+    right = (
+        curve(1.3) if curve is math.exp else 0.5 / 1.3**0.5 if curve is math.sqrt else 1 - math.tanh(1.3) ** 2
+    )
+    assert checked(lambda x: curve((large + x) - large), 1.3, gradient=right).ok
+    (flat,) = checked(lambda x: curve((large + x) - large), 1.3, gradient=0.0).rows
+    assert (flat.verdict, flat.why) == ("inconclusive", "the function stands still but for jumps")
+    x = Value(1.3)
+    slope = numerical_gradient(lambda: curve(((large + x) - large).data), x, details=True)
+    assert abs(slope.value - right) < 16.0 * slope.error
+
+
+@pytest.mark.parametrize("at", [5.1, 50.14829311105223, 96.21546636282469])
+def test_the_slope_of_stairs_is_not_told_from_one_that_rounding_hides(at):
+    (row,) = checked(lambda x: float(math.floor(4.0 * x)), at, gradient=0.0).rows
+    assert row.verdict == "agree" or (row.verdict, row.why) == (
+        "inconclusive", "the function stands still but for jumps",
+    )  # fmt: skip
+
+
+def test_a_plateau_between_curves_is_flat():
+    """A net whose units are dead here moves further off, and does not jump there."""
+    for function in (lambda x: max(x - 1.4, 0.0) ** 2 + max(1.2 - x, 0.0), lambda x: max(x, 1.31) ** 0.5):
+        assert checked(function, 1.3, gradient=0.0).counts == {"agree": 1}
+        assert checked(function, 1.3, gradient=0.01).counts == {"DISAGREE": 1}
+
+
+@pytest.mark.parametrize("size", [1e4 + 1, 1e5 + 1, 1e6 + 1, 2e6 + 1])
+def test_a_function_that_gives_whole_numbers_only_is_no_single_precision(size):
+    constant = checked(lambda x: size * math.ceil(x), 3.5, gradient=1.0)
+    assert constant.counts == {"DISAGREE": 1}
+    steps = checked(lambda x: float(round(size * math.sin(x))), 0.3, gradient=1.05 * size * math.cos(0.3))
+    assert steps.counts == {"DISAGREE": 1}
+    assert constant.notes == steps.notes == ()
+
+
 def test_a_whole_number_that_does_not_change_is_not_taken_for_single_precision():
     """Of x[0]², which is 961 at 31, the derivative in x[1] is known to be 0."""
     for at, claim in (31.0, 1e-6), (2.0, 1e-6), (31.0, 0.5):

@@ -206,7 +206,7 @@ def test_nothing_to_grade(net):
 
 
 # ------------------------------------------------------------------------------------------ the file
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "text",
     [

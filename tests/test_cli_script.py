@@ -191,6 +191,15 @@ def test_a_file_that_is_not_there():
         run_script("none.py")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_script_in_another_encoding_is_told(tmp_path, monkeypatch, encoding):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("# 中文\nx = 1\n", encoding=encoding)
+    told = r"^cannot read the script net\.py: it has null bytes, as UTF-16 has; save it in UTF-8$"
+    with pytest.raises(CommandError, match=told):
+        run_script("net.py")
+
+
 def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path):
     (tmp_path / "own.py").write_text("factor = 3.0\n")
     text = f"from own import factor\n{dedent(NET)}raise ValueError(factor)\n"

@@ -407,14 +407,17 @@ def test_shapes_that_do_not_fit(name, predictions, targets, first, second):
     assert str(caught.value).startswith(fault)
 
 
+UNEQUAL = "the predictions' rows are of unequal length"
+
+
 @pytest.mark.parametrize(
     ("predictions", "text"),
     [
         ([], "there are no predictions (shape (0,)): the batch is empty"),
         ([[], []], "there are no predictions (shape (2, 0)): the batch is empty"),
         ([[[1.0]]], "predictions have at most two dimensions, (batch, outputs), not (1, 1, 1)"),
-        ([[1.0, 2.0], [1.0]], "the predictions' rows are of unequal length"),
-        ([1.0, [1.0]], "the predictions' rows are of unequal length"),
+        ([[1.0, 2.0], [1.0]], f"{UNEQUAL}: predictions[0] has 2 entries, predictions[1] has 1"),
+        ([1.0, [1.0]], f"{UNEQUAL}: predictions[0] has none of its own entries, predictions[1] has 1"),
     ],
 )
 @pytest.mark.parametrize("name", LOSSES)
@@ -486,7 +489,8 @@ BAD = [
     ("binary_cross_entropy", Q, 1, unfit((3,), (), ONE_TARGET)),
     ("half_squared_error", P, [[1], [1], [1], [1]], unfit((4, 3), (4, 1), ONE_TARGET)),
     ("mean_squared_error", Q, [1, 2], unfit((3,), (2,), "Give one target for each output")),
-    ("half_squared_error", P[:2], [[1, 2], [1]], "the targets' rows are of unequal length"),
+    ("half_squared_error", P[:2], [[1, 2], [1]],
+     "the targets' rows are of unequal length: targets[0] has 2 entries, targets[1] has 1"),
     ("half_squared_error", Q, [0, 1, N], f"the target at [2] is nan; {NOT_FINITE}"),
     ("mean_squared_error", [[0.1], [0.2]], [[math.inf], [1]], f"the target at [0, 0] is inf; {NOT_FINITE}"),
     ("hinge", Q, [1, N, -1], f"the target at [1] is nan; {NOT_FINITE}"),

@@ -140,9 +140,17 @@ def test_what_does_not_fit_is_told() -> None:
     net = MLP(3, [1], seed=1)
     with pytest.raises(ValueError, match="MLP takes 3 inputs, not 2"):
         net.predict(X[:, :2])
+    for ragged, told in (
+        ([[1.0, 2.0], [3.0, 4.0], [5.0]], r"X\[0\] has 2 entries, X\[2\] has 1"),
+        ([[1.0, 2.0], 3.0], r"X\[0\] has 2 entries, X\[1\] has none of its own"),
+        ([[[1.0, 2.0]], [[3.0]]], r"X\[0\]\[0\] has 2 entries, X\[1\]\[0\] has 1"),
+        (np.array([[1.0, 2.0], [3.0]], dtype=object), r"X\[0\] has 2 entries, X\[1\] has 1"),
+    ):
+        with pytest.raises(ValueError, match=rf"^the rows of X are of unequal length: {told}$"):
+            net.predict(ragged)
     with pytest.raises(ValueError, match=r"X has a row for each sample, and at least one, not the shape"):
         net.predict(X[:0])
-    with pytest.raises(TypeError, match=r"inputs\[1, 2\] takes a real number, not the str 'x'"):
+    with pytest.raises(TypeError, match=r"X\[1, 2\] takes a real number, not the str 'x'"):
         net.predict([[1.0, 2.0, 3.0], [1.0, 2.0, "x"]])
     growing = Growing(3, [1], seed=1)
     told = r"the same number of outputs to each sample, not \(1,\) to X\[0\] and \(2,\) to X\[1\]$"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import pickle
+import random
 from array import ArrayType
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -209,6 +213,78 @@ def test_what_a_comprehension_finds_outside_traces_anew(monkeypatch: Any) -> Non
     assert scaled([1.0, 2.0]) == 9.0
     monkeypatch.setitem(globals(), "factor", Value(4.0))
     assert scaled([1.0, 2.0]) == 12.0
+
+
+def test_what_the_class_of_a_class_has_is_seen_to_change() -> None:
+    class Kind(type):
+        scale = 2.0
+        table: ClassVar = {"offset": 1.0}
+
+        def offset(cls) -> float:
+            return cls.table["offset"]
+
+    class Settings(metaclass=Kind):
+        pass
+
+    @compile_
+    def line(x: Any) -> Any:
+        return Settings.scale * x + Settings.offset()
+
+    assert line(1.0) == 3.0
+    Kind.scale = 5.0
+    assert line(1.0) == 6.0
+    Kind.table["offset"] = 7.0
+    assert line(1.0) == 12.0
+
+
+def _counting() -> Any:
+    number = 0.0
+    while True:
+        number += 1.0
+        yield number
+
+
+DRAWN: dict[str, Callable[[], Any]] = {
+    "generator": lambda: partial(next, _counting()),
+    "count": lambda: partial(next, itertools.count(1)),
+    "list_iterator": lambda: partial(next, iter([1.0, 2.0, 3.0, 4.0])),
+    "Generator": lambda: np.random.default_rng(0).normal,
+    "Random": lambda: random.Random(0).random,  # noqa: S311
+    "RandomState": lambda: np.random.RandomState(0).normal,
+    "random": lambda: lambda: 2.0 * random.random(),  # noqa: S311
+    "numpy.random": lambda: lambda: 2.0 * np.random.random(),  # noqa: NPY002
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_what_a_function_draws_is_drawn_anew_at_each_call_and_told(kind: str) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    draw = DRAWN[kind]()
+    expected = [2.0 * draw() for _ in range(3)]
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    draw = DRAWN[kind]()
+
+    @compile_
+    def noisy(x: Any) -> Any:
+        return x * draw()
+
+    with pytest.warns(microbp.BranchWarning, match=rf"noisy draws from outside of it \({kind}\): it is"):
+        assert [noisy(2.0) for _ in range(3)] == expected
+
+
+def test_a_generator_that_is_not_drawn_from_traces_nothing_anew(recwarn: Any) -> None:
+    rng, calls = np.random.default_rng(0), []
+
+    @compile_
+    def sometimes(x: Any, *, noise: bool = False) -> Any:
+        calls.append(noise)
+        return x * rng.normal() if noise else x
+
+    assert [sometimes(1.0), rng.normal() and sometimes(1.0)] == [1.0, 1.0]
+    assert calls == [False]
+    assert not recwarn
 
 
 def test_an_object_that_answers_no_question_is_left_alone() -> None:

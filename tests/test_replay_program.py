@@ -91,7 +91,8 @@ SHAPES = [
     ([1.0, 2.0], r"takes \(3,\) for one sample \(x\[0\], x\[1\], x\[2\]\), and batches of shape \(…, 3\)"),
     ([[1.0, 2.0]], r"the inputs have the shape \(1, 2\); this program takes \(3,\)"),
     (1.0, r"the inputs have the shape \(\); this program takes \(3,\)"),
-    ([[1.0, 2.0, 3.0], [1.0]], "the rows of the inputs are of unequal length"),
+    ([[1.0, 2.0, 3.0], [1.0]],
+     r"rows of the inputs are of unequal length: inputs\[0\] has 3 entries, inputs\[1\] has 1"),
 ]  # fmt: skip
 
 
@@ -256,7 +257,8 @@ BAD = [
     (lambda x, y: (y, x, x), ValueError, r"params\[0\], x = 2.0, stands in inputs\[0\]"),
     (lambda _, y: (y, y), ValueError, r"inputs\[0\], y = 4.0, was computed \(mul\(a, b\)\); inputs"),
     (lambda x, y: (y, [x.data]), TypeError, r"inputs\[0\] is an object of type float, not a"),
-    (lambda x, y: ([[y], [y, y]], x), ValueError, "the rows of outputs are of unequal length"),
+    (lambda x, y: ([[y], [y, y]], x), ValueError,
+     r"rows of outputs are of unequal length: outputs\[0\] has 1 entries, outputs\[1\] has 2"),
     (lambda x, y: (str(y), x), TypeError, "compile: outputs takes a real number, not the str"),
 ]
 

@@ -141,6 +141,11 @@ def test_without_a_formula_it_is_linear_regression() -> None:
 
 def test_what_does_not_fit_is_told() -> None:
     X, y = [[0.0], [1.0]], ["a", "a"]
+    ragged = r"^the rows of X are of unequal length: X\[0\] has 1 entries, X\[1\] has 2$"
+    with pytest.raises(ValueError, match=ragged):
+        MLPClassifier().fit([[0.0], [1.0, 2.0]], ["a", "b"])
+    with pytest.raises(ValueError, match=ragged):
+        MLPRegressor([1], max_iter=1).fit(X, [0.0, 1.0]).predict([[0.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="a classifier tells classes apart, but y has 1 class"):
         MLPClassifier().fit(X, y)
     with pytest.raises(ValueError, match=r"start=\{'a': 1.0, …\} gives their first numbers"):

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from microbp import NotSavedWarning, Value, training
 from microbp.layers import TwoLayerNet
 from microbp.losses import half_squared_error, hinge, l2_penalty
 from microbp.nn import MLP, Module
-from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
+from microbp.optim import SGD, Adam, Cosine, Exponential, Linear, Optimiser, clip_gradients
 from microbp.training import History, NotFinite
 from microbp.training import run as running
 from microbp.training.run import Interrupts, Run
@@ -145,6 +146,61 @@ def test_a_schedule_is_followed_and_recorded():
     history = fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=6)
     assert history.learning_rate == [schedule(step) for step in range(6)]
     assert history.learning_rate[-2:] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("engine", ["eager", "replay"])
+def test_a_schedule_of_ones_own_is_asked_once_for_each_step(engine):
+    asked, net = [], small()
+
+    def halving(step: int) -> float:
+        """It may print, draw, read a clock, or count."""
+        asked.append(step)
+        return 0.5 / len(asked)
+
+    history = fit(
+        net, X, Y, loss="hinge", optimiser=descent(net, halving), epochs=60, engine=engine, batch_size=3
+    )
+    before = len(asked) - 180  # whether its rates are such, of the first step and of the last
+    assert asked[before:] == [*range(180)]
+    assert history.learning_rate == [0.5 / (before + k) for k in range(1, 181)]
+
+
+@pytest.mark.parametrize("engine", ["eager", "replay"])
+@pytest.mark.parametrize(
+    ("rate", "kind", "told"),
+    [
+        (None, TypeError, "gives after 2 steps takes a real number, not None"),
+        ("0.1", TypeError, "gives after 2 steps takes a real number, not the str '0.1'"),
+        (True, TypeError, "gives after 2 steps takes a real number, not the bool True"),
+        (-0.1, ValueError, "gives after 2 steps must be positive and finite, not -0.1"),
+    ],
+)
+def test_what_a_schedule_gives_on_the_way_is_looked_at(engine, rate, kind, told):
+    net = small()
+    schedule = [0.1, 0.1, rate, 0.1].__getitem__
+    with pytest.raises(kind, match=told):
+        fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=4, engine=engine)
+    if not isinstance(rate, float):
+        schedule = [0.1, 0.1, rate].__getitem__
+        with pytest.raises(kind, match="fit: the learning rate after 2 steps takes a real number"):
+            fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=3, engine=engine)
+
+
+def test_a_schedule_that_cannot_see_the_net_costs_no_look_at_it_in_each_step():
+    """It took eighty times as long as one of ours."""
+    shape, data = [24, 24, 1], np.random.default_rng(0).normal(size=(100, 8))
+
+    def taken(rate):
+        net = MLP(8, shape, seed=1)
+        start = time.perf_counter()
+        fit(net, data, data[:, :1], loss="half_squared_error", optimiser=descent(net, rate), epochs=100,
+            batch_size=20, engine="replay")  # fmt: skip
+        return time.perf_counter() - start
+
+    ours, own = (
+        min(taken(rate) for _ in range(3)) for rate in (Exponential(0.01, 0.999), lambda k: 0.01 * 0.999**k)
+    )
+    assert own < 15.0 * ours
 
 
 def test_the_first_tutorial():
@@ -464,7 +520,8 @@ BAD = [
      "fit: X is a list or an array with an entry for each sample, not an object of type generator"),
     ({"X": np.ma.array(np.ones((2, 2)), mask=np.eye(2)), "Y": [1, 1]}, ValueError,
      "fit: X has masked entries; fill them in, or leave their samples out"),
-    ({"X": [[1.0, 2.0], [3.0]], "Y": [1, 1]}, ValueError, "fit: the rows of X are of unequal length"),
+    ({"X": [[1.0, 2.0], [3.0]], "Y": [1, 1]}, ValueError,
+     "fit: the rows of X are of unequal length: X[0] has 2 entries, X[1] has 1"),
     ({"X": [[1.0, 2.0], [3.0, math.nan], [math.inf, 0.0]], "Y": [1, 1, 1]}, ValueError,
      "fit: X[1, 1] is nan, the first of 2 that are not finite; fill them in, or leave their samples out"),
     ({"X": ROWS, "Y": [1, -math.inf]}, ValueError,

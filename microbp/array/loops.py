@@ -23,7 +23,7 @@ from microbp.value import Value
 
 __all__ = [
     "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "masked", "refuse_masked",
-    "settled",
+    "settled", "unequal",
 ]  # fmt: skip
 
 
@@ -63,6 +63,24 @@ def holds_values(x: Any) -> bool:
 def masked(x: Any) -> list[list[int]]:
     """The places of the elements that a masked array hides: NumPy gives them out all the same."""
     return np.argwhere(ma.getmaskarray(x)).tolist() if isinstance(x, ma.MaskedArray) else []
+
+
+def unequal(held: Any, name: str) -> str:
+    """The first row of a nested list that is not as long as the first of all, in words; empty for none.
+
+    >>> unequal([[1, 2], [3]], "X"), unequal([[[1, 2], [3, 4]], [[5, 6], 7]], "X")
+    (': X[0] has 2 entries, X[1] has 1', ': X[0][0] has 2 entries, X[1][1] has none of its own')
+    """
+    rows = {name: held}
+    while rows:
+        inner = {f"{path}[{at}]": row for path, each in rows.items() for at, row in enumerate(each)}
+        rows = {path: row for path, row in inner.items() if isinstance(row, list | tuple | np.ndarray)}
+        sizes = {path: len(rows[path]) if path in rows else "none of its own" for path in inner}
+        first = next(iter(sizes), "")
+        for path, size in sizes.items():
+            if size != sizes[first]:
+                return f": {first} has {sizes[first]} entries, {path} has {size}"
+    return ""
 
 
 def refuse_masked(x: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from microbp.bridges.missing import need
 from microbp.check.gradients import FOREIGN, Claimed
-from microbp.check.measure import EPS
+from microbp.check.measure import last_digit
 
 __all__ = ["WORDS", "notes", "of_jax", "of_torch", "weights"]
 
@@ -74,7 +74,7 @@ def of_torch(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], 
     return Claimed(
         lambda arrays: float(run(run.moved(arrays)).detach()), at, claims,
         "PyTorch" if gradient is None else "claimed", notes(run.shapes),
-        max(torch.finfo(y.dtype).eps, EPS) if y.is_floating_point() else EPS,
+        last_digit(torch.finfo, y.dtype),
     )  # fmt: skip
 
 
@@ -183,8 +183,6 @@ def of_jax(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], st
             slopes = gradient(*inputs) if callable(gradient) else gradient
             slopes = jax.tree_util.tree_leaves(slopes)
     claims = [np.asarray(each, dtype=float) for each in slopes]
-    floats = jax.numpy.issubdtype(y.dtype, jax.numpy.floating)
-    eps = max(float(jax.numpy.finfo(y.dtype).eps), EPS) if floats else EPS
 
     def run(arrays: list[Any]) -> float:
         with jax.enable_x64(True):
@@ -192,6 +190,7 @@ def of_jax(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], st
 
     source = "JAX" if gradient is None else "claimed"
     arrays = dict(zip([names[each] for each in real], at, strict=True))
+    eps = last_digit(jax.numpy.finfo, y.dtype)
     return Claimed(run, arrays, claims, source, notes(shapes), eps)
 
 

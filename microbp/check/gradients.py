@@ -266,7 +266,7 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
     if np.ndim(real(y, "the function returned")):
         raise TypeError(WRONG_CALL["array"].format(f"the function returned {quoted(y)}"))
     kind = np.asarray(y).dtype  # a double may have been of single precision before
-    eps = None if kind.char == "d" else max(float(np.finfo(kind).eps), EPS) if kind.kind == "f" else EPS
+    eps = None if kind.char == "d" else measure.last_digit(np.finfo, kind)
     return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims], eps=eps)
 
 

@@ -49,6 +49,8 @@ class Derivative(NamedTuple):
     steepest: float = 0.0
     #: Whether the function gives no more digits than single precision has.
     single: bool = False
+    #: Whether it stands still but for jumps: rounding may hide its slope, or the slope is 0.
+    jumps: bool = False
 
     @property
     def kinked(self) -> bool:
@@ -105,6 +107,7 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
         (got.kinked, "corner" if between else "wrong", "the slope is {left} below, {right} above"),
         (math.isinf(got.value), grows, "the slope grows without bound"),
         (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
+        (got.jumps and claim == 0.0, "unknown", "the function stands still but for jumps"),
         (abs(claim - got.value) > off, "wrong", ""),
         (off <= decisive * larger, "right", ""),
         (abs(claim) <= rounding and off <= decisive * terms, "right", rest),
@@ -192,6 +195,8 @@ _LAST = 1e-12
 _RATIO = 3.0
 #: The first steps are below this part of x, where most functions have their best step.
 _FIRST = 0.013
+#: A step so little wider shows nothing but a jump of what stands still.
+_BESIDE = 1.0 + 2.0**-30
 #: How many neighbouring steps are extrapolated together, at most.
 _WINDOW = 4
 
@@ -225,8 +230,8 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     one in h, h³, …: with the same tableau it goes to 0 where the function is smooth.
     """
     y, h = tried(f, x), np.array(steps)
-    above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
-    changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
+    sides = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
+    (above, under), changes, index = sides, abs(sides - y), np.arange(len(h))
     found, best = NOTHING, (True, math.inf)
     right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
     slope = central = (above - under) / ((x + h) - (x - h))
@@ -237,7 +242,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     # No smaller change of the function is known to be real.
     least = np.min(changes, initial=math.inf, where=changes > 0.0)
     quantum = np.where(np.isinf(least), 0.0, least) / h
-    if _in_steps(changes, least):
+    if jumps := _in_steps(f, x + np.array([h, -h]) * _BESIDE, sides, changes / least):
         rounding += 2.0 / SAFETY * quantum
     for k in range(1, min(_WINDOW, len(steps))):
         better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
@@ -253,7 +258,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
         for i in np.flatnonzero(good).tolist():
             steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
             value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
-            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps > EPS)
+            one = Derivative(value, off, value - half, value + half, steps[i], steepest, eps > EPS, jumps)
             # A function that does not move at all at small steps may just absorb them.
             decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
             if (rank := (not decisive, off + abs(half))) < best:
@@ -261,25 +266,45 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     return found
 
 
-def _in_steps(changes: Any, least: float) -> bool:
-    """Whether a function moves by whole steps of one size only, and where it would be less, not at all.
+def _in_steps(f: Callable[[float], float], beside: Any, sides: Any, changes: Any) -> bool:
+    """Whether a function stands still but for jumps: by multiples of the least, or to where it stands still.
 
-    Then it hides digits, as ``(1e12 + x) - 1e12`` does, and is not known to be flat where it stands still.
+    Then it hides digits, as ``(1e12 + x) - 1e12`` and its tanh do, and is not known to be flat. ``sides`` is
+    what it gives at each step, ``changes`` how many times the least change away that is, and ``beside`` are
+    places next to these.
     """
-    moved = changes[(changes > 0.0) & np.isfinite(changes)] / least
-    whole = abs(moved - np.round(moved)) < ROUNDING * moved
-    return len({*np.round(moved).tolist()}) > 2 and bool(whole.all() and (changes == 0.0).any())
+    there = (changes > 0.0) & np.isfinite(changes)
+    moved, jumps = changes[there], np.round(changes[there])
+    if len({*jumps.tolist()}) <= 2 or (changes != 0.0).all():
+        return False
+    whole = abs(moved - jumps) < ROUNDING * moved
+    return bool(whole.all()) or [tried(f, x) for x in beside[there].tolist()] == sides[there].tolist()
+
+
+def last_digit(finfo: Callable[[Any], Any], kind: Any) -> float:
+    """The ``eps`` of a kind of floats, by its library's ``finfo``; that of doubles for any other kind.
+
+    >>> last_digit(np.finfo, np.float32) == 2.0**-23, last_digit(np.finfo, np.longdouble) == EPS
+    (True, True)
+    """
+    try:
+        return max(float(finfo(kind).eps), EPS)
+    except (TypeError, ValueError):
+        return EPS
 
 
 def precision(numbers: Any) -> float:
     """The ``eps`` of the floats that a function gives: a single one fills no more than 24 binary digits.
 
-    No floats have fewer than 8: what fills no more are small whole numbers.
+    No floats have fewer than 8: what fills no more are small whole numbers. So is what is whole everywhere
+    where floats of so few digits, 11 or 24, would have some behind the point.
 
-    >>> precision([0.1]) == EPS, precision([np.float32(0.1)]) == 2.0**-23, precision([3.0]) == EPS
+    >>> precision([0.1]) == EPS, precision([np.float32(0.1)]) == 2.0**-23, precision([30001.0]) == EPS
     (True, True, True)
     """
-    fractions = np.frexp([x for x in numbers if math.isfinite(x) and x])[0]
-    whole = (fractions * 2.0**53).astype(np.int64)
-    last = 2.0**-52 * float(np.min(whole & -whole, initial=2**53))
-    return last if 2.0**-30 < last < 2.0**-6 else EPS
+    given = np.array([x for x in numbers if math.isfinite(x) and x])
+    filled = (np.frexp(given)[0] * 2.0**53).astype(np.int64)
+    last = 2.0**-52 * float(np.min(filled & -filled, initial=2**53))
+    large = abs(given) >= (2.0**10 if last >= 2.0**-10 else 2.0**23)
+    floats = bool(large.all() or (given % 1.0).any())
+    return last if floats and 2.0**-30 < last < 2.0**-6 else EPS

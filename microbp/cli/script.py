@@ -141,6 +141,9 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
         source = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
     except OSError as error:
         raise unreadable("script", path, error) from None
+    if b"\0" in source:
+        told = "it has null bytes, as UTF-16 has; save it in UTF-8"
+        raise CommandError(f"cannot read the script {path}: {told}")
     module = ModuleType("__main__")
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 import sys
 import time
+import warnings
 from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -18,11 +20,13 @@ from typing import Any, Literal
 import numpy as np
 
 from microbp.array import array
+from microbp.errors import BranchWarning
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, held_by, of_library, words_of
+from microbp.outside import MOST, PLAIN, Outside, held_by, is_iterator, of_library, words_of
 from microbp.record import with_sites
 from microbp.recording.comparisons import Compared, tracing, watched, watching
+from microbp.recording.sites import user_level
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import capture_values
@@ -143,7 +147,8 @@ class Traced:
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
-    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept.
+    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept; one
+    of a function that draws random numbers, or from an iterator, is not, and a BranchWarning says so.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -222,15 +227,24 @@ class Traced:
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(shapes), words
-        fixed, left = _around(self._words, self._function, static)
+        fixed, left, draws = _around(self._words, self._function, static)
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
         for around, program in kept:
             if around == (fixed, left):
                 return program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+        outside = Outside(*draws, apart=None)
         program = self._trace([each[0] if self._batched else each for each in arrays], static)
-        kept.append(((fixed, _around(self._words, self._function, static)[1]), program))
+        if drawn := outside.drawn or outside.changed():
+            warnings.warn(
+                f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
+                "and all samples of a batch share what is drawn; give that as an argument",
+                BranchWarning,
+                stacklevel=user_level(),
+            )
+        else:
+            kept.append(((fixed, _around(self._words, self._function, static)[1]), program))
         return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
@@ -286,6 +300,8 @@ def _given(argument: Any) -> Any:
 
 #: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
 Around = tuple[list[Any], list[Any]]
+#: What gives another answer each time; beside the generators that all functions share.
+_GENERATORS = random.Random, np.random.Generator, np.random.RandomState
 _IN_A_LIST = "[]"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
@@ -294,14 +310,15 @@ _ANY = {
 }  # fmt: skip
 
 
-def _around(words: set[str], *roots: Any) -> Around:
+def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """What stands for what a function finds outside of it; where that is another, it is traced anew.
 
-    ``words`` are those of its code as far as they are known, and grow to all of them.
+    The third list has what it may draw from. ``words`` are those of its code as far as they are known, and
+    grow to all of them.
     """
     known = -1
     while known < len(words):
-        known, fixed, left = len(words), list[Any](), list[Any]()
+        known, fixed, left, draws = len(words), list[Any](), list[Any](), list[Any]()
         for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
             if isinstance(held, Value):
                 left.append(id(held))
@@ -312,7 +329,9 @@ def _around(words: set[str], *roots: Any) -> Around:
                 words.update(words_of(held.__code__, texts=True))
             elif isinstance(held, attrgetter | methodcaller):
                 words.add("getattr")
-    return fixed, left
+            elif is_iterator(held) or isinstance(held, _GENERATORS):
+                draws.append(held)
+    return fixed, left, draws
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
@@ -335,7 +354,8 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
         each_of = ((_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN)))
         return [*own.items(), *each_of]
     inner = [*held_by(name, held)]
-    if all(each is not kind for _, each in inner):  # of no object but a collection with attributes
+    # of no object but a class, or a collection with attributes
+    if isinstance(held, type) or all(each is not kind for _, each in inner):
         return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
     found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
     found = [item for item in found if getattr(item[1], "_rule", None) is None]

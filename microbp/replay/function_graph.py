@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.array.loops import unequal
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.native import slopes
@@ -184,15 +185,15 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
         held = list(held.values() if isinstance(held, Mapping) else held)
     if type(held) is list and [*map(type, held)].count(Value) == len(held):
         return held.copy(), (len(held),)
-    unequal = f"compile: the rows of {what} are of unequal length"
+    ragged = f"compile: the rows of {what} are of unequal length"
     try:
         array = np.asarray(held, dtype=object).view(np.ndarray)
     except ValueError:
-        raise ValueError(unequal) from None
+        raise ValueError(f"{ragged}{unequal(held, what)}") from None
     found: list[Any] = array.ravel().tolist()
     for index, each in enumerate(found if {*map(type, found)} - {Value} else ()):
         if isinstance(each, list | tuple | np.ndarray):
-            raise ValueError(unequal)
+            raise ValueError(f"{ragged}{unequal(held, what)}")
         if not (isinstance(each, Value) or numbers):
             at = f"[{', '.join(map(str, np.unravel_index(index, array.shape)))}]" * bool(array.shape)
             told = type(each).__name__, "; give its parameters()" * hasattr(each, "parameters")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from microbp.array.loops import masked
+from microbp.array.loops import masked, unequal
 from microbp.backward import gradient_of
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
@@ -425,20 +426,21 @@ class Program:
 
 
 # ------------------------------------------------------------------------------------ words and numbers
-def as_floats(inputs: Any) -> Floats:
-    """Numbers as a float array; TypeError for what is none, ValueError for what is masked."""
+def as_floats(inputs: Any, what: str = "the inputs") -> Floats:
+    """Numbers as a float array; TypeError for what is none, ValueError for what is masked or ragged."""
+    name, made = what.removeprefix("the "), None
     for at in masked(inputs):
-        raise ValueError(f"inputs{at} is masked; fill it in, or leave its sample out")
-    try:
+        raise ValueError(f"{name}{at} is masked; fill it in, or leave its sample out")
+    with suppress(ValueError):  # of NumPy, for rows of unequal length
         made = np.asarray(inputs)
-    except ValueError:
-        raise ValueError("the rows of the inputs are of unequal length") from None
-    if made.dtype.kind in "fiub":
+    if made is not None and made.dtype.kind in "fiub":
         return made.astype(float, order="C", copy=False)  # BLAS rounds a transpose in another way
+    if (uneven := unequal(inputs, name)) or made is None:
+        raise ValueError(f"the rows of {what} are of unequal length{uneven}")
     several = np.asarray(inputs, dtype=object)
     numbers = np.empty(several.shape)
     for place, each in np.ndenumerate(several):
-        here = f"inputs[{', '.join(map(str, place))}]" if place else "the input"
+        here = f"{name}[{', '.join(map(str, place))}]" if place else what.removesuffix("s")
         if isinstance(each, Value):
             raise TypeError(
                 f"a program takes numbers, but {here} is {describe(each)}; "

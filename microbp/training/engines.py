@@ -212,7 +212,10 @@ class ReplayEngine:
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
         if self._spread:
             return self._penalised(self._spread(batch[1], theta, gradient, self.reduce), theta, gradient)
-        return self._run(batch[0].table[batch[1]], theta, gradient)
+        table, rows = batch[0].table, batch[1]
+        # One batch of all samples has them in their order, and is no copy; what is stored is read each time.
+        whole = table if isinstance(table, np.ndarray) and len(rows) == len(table) else table[rows]
+        return self._run(whole, theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
         cost = self._program.value_and_grad(table, theta, reduce=self.reduce, out=gradient).cost

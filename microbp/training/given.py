@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from microbp.array.loops import masked
+from microbp.array.loops import masked, unequal
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
@@ -159,7 +159,7 @@ def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
     """A schedule that runs out in the steps that are ``left`` is an error now, not after hours."""
     last = optimiser.steps + left - 1
     if callable(optimiser.lr) and left > 0:
-        rate = optimiser.lr(last)
+        rate = as_number(optimiser.lr(last), f"fit: the learning rate after {last} steps")
         told = f"{settings.epochs} epochs end with step {last + 1} of the optimiser, for which its schedule"
         told += f" gives the learning rate {rate!r}; it must be positive and finite"
         refuse(not 0.0 < rate < math.inf, told)
@@ -238,7 +238,8 @@ def _array(data: Any, name: str) -> Any:
         try:
             array = np.asarray(data)
         except ValueError:
-            raise ValueError(f"fit: the rows of {name} are of unequal length") from None
+            told = f"fit: the rows of {name} are of unequal length{unequal(data, name)}"
+            raise ValueError(told) from None
         told = f"{name} is a list or an array with an entry for each sample, not an object of type "
         refuse(not array.ndim, told + type(data).__name__, TypeError)
         if array.dtype == object:

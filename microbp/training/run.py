@@ -134,8 +134,8 @@ class Run:
         self.update: Update | None = None
         self.aside, self.due = "", 0
         self.verified: dict[str, Any] = {}
-        #: Whether code of the user's may see or change the Values at each step.
-        self.open = True
+        #: Whether code of the user's runs at each step; and whether it may see or change the Values there.
+        self.own = self.open = True
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
         self.theta, self.gradient = np.zeros((2, len(self.parameters)))
@@ -313,7 +313,10 @@ class Run:
         count = self.steps - self.place
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
-        rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
+        if self.own:  # which is asked once for each step, and in its turn
+            rates = [self.optimiser.rate]
+        else:
+            rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
         orders = [self._rows_of(step) for step in range(self.place, self.place + len(rates))]
         costs, best = np.empty(len(rates)), np.append(self.theta, self.best.cost if self.best else math.inf)
         with self.interrupts:
@@ -431,8 +434,10 @@ class Run:
         while isinstance(rate, WarmUp):
             rate = rate.then
         engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
-        codes = [self.optimiser, rate] if callable(rate) else [self.optimiser]
-        self.open = {type(each).__module__ for each in codes} != {SGD.__module__}
+        own, own_rate = (type(each).__module__ != SGD.__module__ for each in (self.optimiser, rate))
+        own_rate = own_rate and callable(rate)
+        sees = own_rate and Outside(rate, alone=False).meets(engine.outside, self.parameters)
+        self.own, self.open = own or own_rate, own or sees
         whole = not self.open and len(self._places) == len(self.parameters)
         if whole and self.settings.clip is None and engine.machine is not None:
             self.update = update_of(self.optimiser, self.settings.penalty)
@@ -461,7 +466,7 @@ class Run:
         """Replay is right here."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        self.verified = self._moment(beside=self.open)
+        self.verified = self._moment(beside=self.own)
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
