@@ -1,7 +1,7 @@
 """How long a step of the page takes to paint, and how long default pictures take, on this machine.
 
-``python bench/page.py`` opens a page of some thousand values in Chromium and takes thirty steps, then draws
-nets of several sizes. It prints the quartiles of the steps, and a line for each picture.
+``python bench/page.py`` opens a page of some thousand values in Chromium and takes a dozen steps, then draws
+nets of several sizes. It prints a line for the steps in each view, and one for each picture.
 """
 
 from __future__ import annotations
@@ -10,24 +10,60 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 import microbp
 import viz
 from microbp import MLP, Value
 
-STEPS = """async () => {
-  const took = [];
-  for (let step = 1; step <= 30; step += 1) {
-    const start = performance.now();
-    go(step * 7);
-    document.body.getBoundingClientRect();
-    took.push(performance.now() - start);
-  }
-  return took;
+STEPS = 12
+#: From a key to what it paints, as the browser tells it in steps of 8 ms, and only from 16 ms on.
+WATCH = """() => {
+  window.painted = [];
+  new PerformanceObserver((list) => {
+    for (const each of list.getEntries()) if (each.name === "keydown") painted.push(each.duration);
+  }).observe({ type: "event", durationThreshold: 16 });
 }"""
+#: By what it is called here, a thread of the browser and the task in which its work is counted.
+WORK = {
+    "page": ("CrRendererMain", "ThreadControllerImpl::RunTask"),
+    "layout": ("CrRendererMain", "Layout"),
+    "raster": ("ThreadPoolForegroundWorker", "RasterTask"),
+    "screen": ("VizCompositorThread", "ThreadControllerImpl::RunTask"),
+}
+
+
+def painted(tab: Page, chosen: str) -> str:
+    """Of steps by key, how long each took to be painted, and the processor time of one in each thread."""
+    events: list[dict[str, Any]] = []
+    ended = Event()
+    session = tab.context.browser.new_browser_cdp_session()
+    session.on("Tracing.dataCollected", lambda sent: events.extend(sent["value"]))
+    session.on("Tracing.tracingComplete", lambda _: ended.set())
+    tab.evaluate(chosen)
+    tab.evaluate(WATCH)
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_timeout(1000)
+    counted = {"includedCategories": ["toplevel", "cc", "benchmark", "viz", "devtools.timeline"]}
+    session.send("Tracing.start", {"traceConfig": counted, "transferMode": "ReportEvents"})
+    for _ in range(STEPS):
+        tab.keyboard.press("ArrowRight")
+        tab.wait_for_timeout(200)
+    session.send("Tracing.end")
+    while not ended.is_set():
+        tab.wait_for_timeout(100)
+    took = tab.evaluate("painted")
+    threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    spent: Counter[tuple[str, str]] = Counter()
+    for each in events:
+        spent[threads.get((each["pid"], each["tid"]), ""), each["name"]] += each.get("tdur", 0)
+    told = ", ".join(f"{called} {spent[what] / STEPS / 1000:.0f}" for called, what in WORK.items())
+    return f"median {statistics.median(took):.0f}, largest {max(took):.0f} ms; processor time {told} ms"
 
 
 def cost_of(model: MLP, samples: int) -> Value:
@@ -44,9 +80,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1440, "height": 900})
         tab.goto(file.as_uri())
-        quartiles = statistics.quantiles(tab.evaluate(STEPS))
+        for where, chosen in (("around it", "choose(true)"), ("of all", "choose(false); zoom(0.8)")):
+            print(f"a step at {made.values} values, {where}: {painted(tab, chosen)}")
         browser.close()
-    print(f"a step at {made.values} values: {' / '.join(f'{each:.0f}' for each in quartiles)} ms (quartiles)")
     for widths, samples in (((4, 4, 1), 4), ((16, 16, 1), 1), ((6, 6, 1), 28), ((16, 16, 1), 230)):
         graph = microbp.Graph(cost_of(MLP(4, list(widths), seed=1), samples))
         start = time.perf_counter()

@@ -320,6 +320,7 @@ svg         an engine's SVG, finished
 rendered    what saves and shows itself
 drawing     draw
 step_pictures  draw_step
+gif         parts of frames, one palette
 animation   animate
 page        the step page
 plots

@@ -13,9 +13,10 @@ from viz_support import HOSTILE, SVG, by_id, parsed, tutorial_4
 
 from microbp import Value, trace
 from viz import Animation, NoEngine, TooManyValues, animate, draw_step
-from viz.animation import gif, moving
+from viz.animation import moving
 from viz.dot import source
 from viz.engines import render
+from viz.gif import Part, colours, gif
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
 
@@ -109,12 +110,26 @@ def test_each_frame_of_a_gif_is_the_picture_that_it_was_made_of(pass_):
     drawn = [draw_step(pass_, step).picture for step in (0, 13, 16, 17, 27)]
     pictures = [render(source(each, None, 72), "png") for each in drawn]
     pixels = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB"), float) for each in pictures]
-    with Image.open(io.BytesIO(gif(pictures, [500] * len(pictures)))) as image:
+    frames = [Part(frame, 0, 0, colours(each)) for frame, each in enumerate(pictures)]
+    with Image.open(io.BytesIO(gif(frames, [500] * len(frames)))) as image:
         for frame, own in enumerate(pixels):
             image.seek(frame)
             shown = np.asarray(image.convert("RGB"), float)
             assert np.abs(shown - own).mean() < 0.2
             assert np.abs(shown - pixels[frame - 2]).mean() > 1.0
+
+
+def test_a_gif_of_which_only_the_changes_are_drawn_shows_every_step_whole(animation, pass_):
+    engine = animation.engine.split()[0]
+    with Image.open(io.BytesIO(animation.gif)) as image:
+        for step in range(0, 28, 3):
+            image.seek(step)
+            png = render(source(draw_step(pass_, step).picture, None, 72), "png", engine)
+            own = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
+            high, wide, _ = own.shape
+            shown = np.asarray(image.convert("RGB"), float)[:high, :wide]
+            assert np.abs(shown - own).mean() < 0.2
+            assert (np.abs(shown - own).max(axis=2) > 100).sum() < 100  # an arrow begins a little sooner
 
 
 def test_white_stays_white(animation):
@@ -188,13 +203,13 @@ def test_two_animations_on_one_page_do_not_share_rules(small):
 
 
 def test_frames_of_different_sizes_are_found_out(pass_):
-    """A planted error: a frame of another graph."""
+    """A planted error: a frame of another graph, smaller or larger than the first."""
     other = animate(Value(2.0, name="x").exp(), names={})
-    frames = [draw_step(pass_, 1).svg, draw_step(other.film.trace, 1).svg]
+    small, large = draw_step(other.film.trace, 1), draw_step(pass_, 1)
     with pytest.raises(AssertionError, match="frames of different sizes"):
-        moving(frames, [800, 800], "planted")
-    with pytest.raises(AssertionError, match="frames of different sizes"):
-        gif([draw_step(pass_, 1).png, draw_step(other.film.trace, 1).png], [800, 800])
+        moving([large.svg, small.svg], [800, 800], "planted")
+    with pytest.raises(AssertionError, match=r"\d+ × \d+ pixels at 0, 0 do not fit"):
+        gif([Part(at, 0, 0, colours(each)) for at, each in enumerate((small.png, large.png))], [800, 800])
 
 
 def test_a_browser_moves_it_unless_its_user_wants_no_motion(animation, tmp_path):

@@ -876,6 +876,20 @@ def test_an_exercise_tells_no_answer_to_a_reader_who_hears_the_page(tab):
     assert tab.locator("#status").text_content() == "step 1 of 27: E"
 
 
+def test_an_exercise_tells_no_shares(tab):
+    row = tab.locator("#parameters tr", has_text="b1")
+    row.locator("button").focus()
+    assert tab.locator(".share").count() > 0
+    tab.evaluate("byId('exercise').click()")  # the focus stays where it is
+    assert tab.locator(".share, .edge[data-path]").count() == 0
+    row.hover()
+    tab.hover("#graph g.node.parameter >> nth=0")
+    assert tab.locator(".share, .edge[data-path]").count() == 0
+    tab.click("#exercise")
+    row.hover()
+    assert tab.locator(".share").count() > 0
+
+
 def test_an_exercise_puts_what_was_solved_into_the_tables(tab, pass_):
     open_every(tab)
     tab.click("#exercise")

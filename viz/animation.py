@@ -6,24 +6,21 @@ does, so that it moves wherever a picture is shown. Where motion is not wanted, 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
-
-import numpy as np
 
 from microbp import Graph, TooManyValues, Trace, Value
 from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
+from viz.gif import gif, parts, pillow
 from viz.options import Style, not_drawn
 from viz.picture import Picture
 from viz.rendered import Rendered
@@ -135,48 +132,53 @@ class Animation(Rendered):
         Raises NoEngine without a layout engine, and ModuleNotFoundError without Pillow.
         """
         pillow()  # before the frames are drawn, which takes time
-        return gif(self._drawn("png", self._dpi), self.durations)
+        drawn = parts(*self._frames(), self._dpi, lambda texts: self._drawn(texts, "png"))
+        return gif(drawn, self.durations)
 
     @cached_property
     def svg(self) -> str:
         """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
         root, steps = self.film.trace.graph.root, len(self.film.trace)
         title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
-        frames = [svg.finished(each, title, self._made_by) for each in self._drawn("svg")]
-        return moving(frames, self.durations, title)
+        graphs, _ = self._frames()
+        drawn = self._drawn([each.source for each in graphs], "svg")
+        return moving([svg.finished(each, title, self._made_by) for each in drawn], self.durations, title)
 
-    def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002
-        """Each frame as the engine draws it. The program ``dot`` is given the places of one layout."""
-        pictures = [self.film.picture(step) for step in self.film.steps]
-        if not self.engine.startswith("dot"):
-            return [render(dot.source(each, self.style, dpi), format, self._engine) for each in pictures]
+    def _frames(self) -> tuple[list[Any], list[dict[str, Any]]]:
+        """The DOT graph of each frame, with the places of one layout, and what the engine tells of these."""
         # an arrow that points back has its own place; all edges are laid out both ways
+        pictures = [self.film.picture(step) for step in self.film.steps]
         first = pictures[0]
         flows = [each.flow and each.flow._replace(step=each.flow.paid) for each in first.edges]
         turned = (each._replace(flow=flow) for each, flow in zip(first.edges, flows, strict=True))
-        ahead, now = map(self._places, (first, first._replace(edges=tuple(turned))))
-        texts = []
+        placed = self._placed(first)
+        ahead, now = map(_places, (placed, self._placed(first._replace(edges=tuple(turned)))))
+        graphs = []
         for each in pictures:
             paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
             places = ahead | {id_: now[id_] for id_ in paying}
-            texts.append(dot.source(each, self.style, dpi, places))
+            graphs.append(dot.digraph(each, self.style, self._dpi, places))
+        return graphs, placed
+
+    def _placed(self, picture: Picture) -> list[dict[str, Any]]:
+        """The whole, frames, boxes and edges as the engine tells of them; an edge is named by its ends."""
+        told = json.loads(render(dot.source(picture, self.style), "json0", self._engine))
+        objects, edges = (told.get(each, []) for each in ("objects", "edges"))
+        for each in edges:
+            each["name"] = " -> ".join(objects[each[end]]["name"] for end in ("tail", "head"))
+        return [told | {"id": ""}, *objects, *edges]
+
+    def _drawn(self, texts: Sequence[str], format: str) -> list[bytes]:  # noqa: A002
+        """Each DOT text as the engine draws it; the program ``dot`` is given many of them at a time."""
+        if not self.engine.startswith("dot"):
+            return [render(each, format, self._engine) for each in texts]
         runs = min(os.cpu_count() or 1, len(texts))
         with ThreadPoolExecutor(runs) as pool:
             made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, "dot"), range(runs))
-        frames, begins = [b""] * len(texts), _BEGINS[format]
-        for at, drawn in enumerate(made):
-            frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]
-        return frames
-
-    def _places(self, picture: Picture) -> dict[str, dict[str, str]]:
-        """Where the engine puts everything."""
-        told = json.loads(render(dot.source(picture, self.style), "json0", self._engine))
-        placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
-        return {
-            each.get("id", each.get("name")): {key: each[key] for key in ("pos", "lp", "bb") if key in each}
-            for each in placed
-            if "id" in each
-        }
+        drawn, begins = [b""] * len(texts), _BEGINS[format]
+        for at, each in enumerate(made):
+            drawn[at::runs] = [begins + one for one in each.split(begins)[1:]]
+        return drawn
 
     def __repr__(self) -> str:
         seconds = sum(self.durations) / 1000
@@ -185,59 +187,15 @@ class Animation(Rendered):
 
 #: How a file begins: where several stand in a row, each begins there.
 _BEGINS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml"}
-#: So many colours for all frames together; one more is left for "as before".
-_COLOURS = 255
 
 
-def pillow() -> Any:
-    """Pillow's ``Image`` module. ModuleNotFoundError with the way out where it is not installed."""
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "a GIF needs the Python package pillow: `pip install 'microbp[viz]'` brings it. "
-            "An SVG animation needs none: save it as a .svg file"
-        ) from error
-    return Image
-
-
-def gif(frames: Sequence[bytes], durations: Sequence[int]) -> bytes:
-    """PNG files of one size as an endless GIF, each frame for so many milliseconds.
-
-    All frames share one palette, so that what does not change neither flickers nor is stored again.
-    """
-    image = pillow()
-    pictures = [image.open(io.BytesIO(each)) for each in frames]
-    sizes = {each.size for each in pictures}
-    assert len(sizes) == 1, f"frames of different sizes: {sizes}"
-    first, *others = with_one_palette(pictures)
-    file = io.BytesIO()
-    first.save(
-        file, "GIF", save_all=True, append_images=others, duration=list(durations), loop=0, optimize=True
-    )
-    return file.getvalue()
-
-
-def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
-    """The pictures in the colours that cover most of them, or in the nearest of these.
-
-    Every fill is among them, even the palest; what is left out are shades at the rims of letters.
-    Pillow's own reduction takes a nearby colour for white.
-    """
-    codes = [np.asarray(each.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF for each in pictures]
-    fresh = [codes[0].ravel(), *(new[new != old] for old, new in pairwise(codes))]
-    found, counts = np.unique(np.concatenate(fresh), return_counts=True)
-    colours = found[np.lexsort((found, -counts))]
-    parts = np.stack([colours >> shift & 0xFF for shift in (0, 8, 16)], axis=1).astype(int)
-    palette = parts[:_COLOURS]
-    places = np.zeros(1 << 24, np.uint8)
-    places[colours] = [((palette - each) ** 2).sum(axis=1).argmin() for each in parts]
-    reduced = []
-    for each in codes:
-        one = pillow().fromarray(places[each])
-        one.putpalette(palette.astype(np.uint8).tobytes())
-        reduced.append(one)
-    return reduced
+def _places(placed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """By the id of what is placed the attributes that put it there again."""
+    return {
+        each["id"]: {key: each[key] for key in ("pos", "lp", "xlp", "bb") if key in each}
+        for each in placed
+        if "id" in each
+    }
 
 
 def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:

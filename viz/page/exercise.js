@@ -49,6 +49,7 @@ byId("exercise").addEventListener("click", () => {
   exercising = !exercising;
   byId("exercise").setAttribute("aria-pressed", String(exercising));
   byId("map").hidden = exercising || data.boxes.length === 0; // it would give the answers away
+  lightPaths(null);
   enter("backward");
   go(exercising && at === 0 ? 1 : at);
 });

@@ -54,7 +54,8 @@ function sharesOf(position) {
 
 let traced = null;
 function lightPaths(position) {
-  const to = position !== null && ["parameter", "input"].includes(nodes[position].kind) ? position : null;
+  const shown = position !== null && !exercising && ["parameter", "input"].includes(nodes[position].kind);
+  const to = shown ? position : null; // in an exercise the shares would give the answers away
   if (to === traced) return;
   traced = to;
   for (const old of svg.querySelectorAll(".share")) old.remove();
