@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from processes import Commands
 
 from microbp import record_sites
 from microbp.rules import RULES
@@ -34,6 +36,15 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays to the end, and is not walked again at each collection."""
+    gc.collect()
+    gc.freeze()
+
+
+# No test pulls the plug: what was written is there for all to read before the disk has it.
+os.fsync = lambda _: None
+
 # Some tests press Ctrl-C, which a shell that starts them in the background has them ignore.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +57,14 @@ def _the_table_stays_as_it_is() -> Iterator[None]:
     yield
     RULES.clear()
     RULES.update(before)
+
+
+@pytest.fixture(scope="session")
+def command() -> Iterator[Commands]:
+    """``command(*argv)``: what came of ``python -m microbp`` in a process of its own."""
+    commands = Commands()
+    yield commands
+    commands.close()
 
 
 @pytest.fixture
