@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from processes import Commands
 
 from microbp import record_sites
 from microbp.rules import RULES
@@ -34,6 +36,21 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays to the end: the garbage collector does not walk over it again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+# No test pulls the plug: what was written is there for all to read before the disk has it.
+os.fsync = lambda _: None
+
 # Some tests press Ctrl-C, which a shell that starts them in the background has them ignore.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +63,14 @@ def _the_table_stays_as_it_is() -> Iterator[None]:
     yield
     RULES.clear()
     RULES.update(before)
+
+
+@pytest.fixture(scope="session")
+def command() -> Iterator[Commands]:
+    """``command(*argv)``: what came of ``python -m microbp`` in a process of its own."""
+    commands = Commands()
+    yield commands
+    commands.close()
 
 
 @pytest.fixture

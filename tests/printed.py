@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import math
 import re
+from functools import cache
+
+from matplotlib.mathtext import MathTextParser
 
 from microbp.compiled import compiled
 from microbp.expr import IEEE, Expression, Reading
 from microbp.notation import plain_number
 from microbp.rules import RULES, Rule
 
-__all__ = ["disagreement", "read"]
+__all__ = ["disagreement", "read", "typeset"]
 
 #: How many significant digits a rounded number is printed with.
 DIGITS = 9
@@ -78,3 +81,9 @@ class _Powers(ast.NodeTransformer):
         if isinstance(node.op, ast.Pow):
             return ast.Call(ast.Name("pow"), [left, right], [])
         return ast.BinOp(left, node.op, right)
+
+
+@cache
+def typeset(formula: str) -> bool:
+    """Whether Matplotlib, which reads a part of LaTeX, makes something of a formula."""
+    return bool(MathTextParser("path").parse(f"${formula}$").width > 0)

@@ -8,6 +8,8 @@ runs under any arithmetic: Values, floats, or numbers of high precision.
 
 from __future__ import annotations
 
+import random
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from microbp.rules import TABLE, Interval, Rule
 
-__all__ = ["REFERENCE", "Program", "Step", "numbers", "polynomials", "programs"]
+__all__ = ["REFERENCE", "Program", "Step", "any_float", "numbers", "polynomials", "programs"]
 
 #: The value of each operation in high precision, stated independently of the table.
 REFERENCE: dict[str, Callable[..., Any]] = {
@@ -65,6 +67,23 @@ REFERENCE: dict[str, Callable[..., Any]] = {
 
 #: Ordinary real numbers.
 numbers = st.floats(-3.0, 3.0).map(lambda x: round(x, 6))
+
+
+#: Numbers at which floats are no longer like real numbers, or functions leave the range of floats.
+HARD = [0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 700.0, 1000.0, 5e-324, 2.3e-308, 1e-300, 1.8e308, float("nan")]
+
+
+def any_float(rng: random.Random) -> float:
+    """A hard one, an ordinary one, or any other; for claims that are cheap, and made of each of many rows.
+
+    There 60 examples that Hypothesis draws take as long as thousands of these.
+    """
+    drawn = [
+        rng.choice(HARD) * rng.choice((1.0, -1.0)),
+        rng.uniform(-5.0, 5.0),
+        *struct.unpack("<d", rng.randbytes(8)),
+    ]
+    return rng.choice(drawn)
 
 
 class Operand(NamedTuple):

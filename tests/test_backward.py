@@ -374,7 +374,7 @@ def test_gradients_are_the_same_bits_in_every_process() -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for seed in range(4)
+        for seed in range(2)
     ]
     printed = {run.communicate()[0].strip() for run in runs}
     names: dict[str, Any] = {}
@@ -465,8 +465,8 @@ class TestVeryLongGraphs:
 
 
 def test_a_gradient_as_a_graph_does_not_recurse_either() -> None:
-    x, root = chain(100_000)
-    assert grad(root * x, x, create_graph=True).data == 2 * (1.0 + 100_000 / 4)
+    x, root = chain(20_000)
+    assert grad(root * x, x, create_graph=True).data == 2 * (1.0 + 20_000 / 4)
 
 
 def test_a_wide_graph_of_50_000_products() -> None:

@@ -37,15 +37,11 @@ def test_nothing_is_known(assert_gradients):
 """
 
 
-def test_a_right_gradient_passes(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(RIGHT)
-    pytester.runpytest_subprocess("-p", PLUGIN).assert_outcomes(passed=2)
-
-
-def test_a_wrong_gradient_fails_with_the_report(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(WRONG)
+def test_a_right_gradient_passes_and_a_wrong_one_fails_with_the_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_right=RIGHT, test_wrong=WRONG)
     result = pytester.runpytest_subprocess("-p", PLUGIN)
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.no_fnmatch_line("FAILED test_right.py*")
     result.stdout.fnmatch_lines([
         "*check_gradients(loss = 4.25): 1 agree, 1 DISAGREE",
         "*name *claimed *numerical *verdict",

@@ -1173,21 +1173,28 @@ def at_extremes(rule: Rule, extreme: Sequence[float] = EXTREME) -> Iterator[Valu
                 yield y
 
 
+def audited(ys: Sequence[Value]) -> list[AuditRow]:
+    """The rows of some operations, a few of which are audited in one graph: that is quicker."""
+    rows: list[AuditRow] = []
+    for first in range(0, len(ys), 15):
+        names = {f"y{k}": y for k, y in enumerate(ys[first : first + 15])}
+        joined = microbp.dot([*names.values()], [0.0] * len(names))
+        rows += [row for row in audit(joined, show=False, names=names).rows if row.node in names]
+    return rows
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=str)
 def test_no_error_of_a_percent_is_called_fine_at_extreme_operands(monkeypatch, rule):
-    right = {y: audit(y, show=False, names={}).rows for y in at_extremes(rule)}
-    assert right
-    assert {row.verdict for rows in right.values() for row in rows} <= {"fine", "corner", "undecided"}
-    assert "fine" in {row.verdict for rows in right.values() for row in rows}
+    right = audited([*at_extremes(rule)])
+    assert {"fine"} <= {row.verdict for row in right} <= {"fine", "corner", "undecided"}
     for factor in (-1.0, 1.01, 0.0):
         found = []
         with monkeypatch.context() as planted:
             misstated(planted, rule.name, factor)
-            for y, rows in zip(at_extremes(rule), right.values(), strict=True):
-                for now, was in zip(audit(y, show=False, names={}).rows, rows, strict=True):
-                    if now.recorded != was.recorded and not math.isnan(was.recorded):
-                        found.append(now.verdict)
-                        assert now.verdict != "fine", (factor, y, now)
+            for now, was in zip(audited([*at_extremes(rule)]), right, strict=True):
+                if now.recorded != was.recorded and not math.isnan(was.recorded):
+                    found.append(now.verdict)
+                    assert now.verdict != "fine", (factor, now)
         assert "WRONG RULE" in found, factor
 
 

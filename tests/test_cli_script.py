@@ -191,6 +191,7 @@ def test_a_file_that_is_not_there():
         run_script("none.py")
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_script_in_another_encoding_is_told(tmp_path, monkeypatch, encoding):
     monkeypatch.chdir(tmp_path)
@@ -201,28 +202,31 @@ def test_a_script_in_another_encoding_is_told(tmp_path, monkeypatch, encoding):
 
 
 def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path):
+=======
+def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+>>>>>>> tests
     (tmp_path / "own.py").write_text("factor = 3.0\n")
     text = f"from own import factor\n{dedent(NET)}raise ValueError(factor)\n"
     right = text.rpartition("raise")[0]
     told = {}
     for source in (right, text):
-        command = [sys.executable, "-m", "microbp", "explain", "-", "w"]
-        told[source] = subprocess.run(
-            command, input=source, capture_output=True, text=True, cwd=tmp_path, check=False
-        )
+        (tmp_path / "input").write_text(source)
+        with (tmp_path / "input").open() as given:
+            told[source] = command("explain", "-", "w", stdin=given)
     assert "∂loss/∂w = ∂loss/∂h · ∂h/∂w" in told[right].stdout
     assert told[right].returncode == 0
     assert "line 8, in <module>\n    raise ValueError(factor)\nValueError: 3.0\n" in told[text].stderr
 
 
-def test_what_reads_behind_a_script_from_the_standard_input_finds_its_end(tmp_path):
+def test_what_reads_behind_a_script_from_the_standard_input_finds_its_end(tmp_path, command):
     (tmp_path / "net.py").write_text(f"{dedent(NET)}import sys; assert not sys.stdin.read()\n")
-    command = [sys.executable, "-m", "microbp", "step", "-"]
     with (tmp_path / "net.py").open() as script:
-        ran = subprocess.run(command, stdin=script, capture_output=True, text=True, check=False)
+        ran = command("step", "-", stdin=script)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.endswith("(microbp 0/2) \n")
-    closed = f"import os, sys; os.close(0); os.execv(sys.executable, {command})"
+    step = [sys.executable, "-m", "microbp", "step", "-"]
+    closed = f"import os, sys; os.close(0); os.execv(sys.executable, {step})"
     ran = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=False)
     told = "microbp: error: cannot read the script from the standard input: it is closed\n"
     assert (ran.returncode, ran.stderr) == (2, told)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import subprocess
 import sys
 from pathlib import Path
 
@@ -69,14 +68,9 @@ def test_a_constant_root_and_a_script_that_fails(monkeypatch, capsys, tmp_path) 
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_the_process_ends_cleanly_at_the_end_of_its_input(net) -> None:
-    code = (
-        "import argparse, sys\nfrom microbp.cli.debugging import STEP\n"
-        "parser = argparse.ArgumentParser()\nSTEP.declare(parser)\n"
-        f"sys.exit(STEP.run(parser.parse_args([{str(net)!r}])).status)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], input="step\n", capture_output=True, text=True, check=False, timeout=120
-    )
+def test_the_process_ends_cleanly_at_the_end_of_its_input(net, tmp_path, command) -> None:
+    (tmp_path / "input").write_text("step\n")
+    with (tmp_path / "input").open() as given:
+        run = command("step", str(net), stdin=given)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.endswith("(microbp 1/27) \n")

@@ -276,7 +276,7 @@ def test_the_curvature_of_logsumexp_keeps_its_digits(at: float) -> None:
 def test_powers_of_zero_are_looked_for_without_recursion_and_not_far() -> None:
     x = Value(0.0)
     y = x
-    for _ in range(20_000):
+    for _ in range(5_000):
         y = y * 1.0001
     slope = grad(y * x**1.5, x, create_graph=True)
     assert slope.data == 0.0

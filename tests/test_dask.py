@@ -31,6 +31,7 @@ TABLE = np.column_stack([X, Y])
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),  # imports once for all
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
         Client(cluster) as client,
     ):

@@ -25,20 +25,15 @@ from microbp.optim import SGD
 
 def growing(work: Callable[[], object], times: int) -> bool:
     """Whether so many runs leave a block of memory each behind, or entries in linecache, after a while."""
+    for _ in range(20):
+        work()
     gc.collect()
-    gc.freeze()  # the tests' own objects, so that they are not walked again and again
-    try:
-        for _ in range(20):
-            work()
-        gc.collect()
-        gc.collect()  # what the first has freed may have held more
-        before, files = blocks(), len(linecache.cache)
-        for _ in range(times):
-            work()
-        gc.collect()
-        gc.collect()
-    finally:
-        gc.unfreeze()
+    gc.collect()  # what the first has freed may have held more
+    before, files = blocks(), len(linecache.cache)
+    for _ in range(times):
+        work()
+    gc.collect()
+    gc.collect()
     return blocks() - before >= max(times, 500) or len(linecache.cache) - files >= 20
 
 

@@ -1,9 +1,12 @@
-"""Pictures made by hand, and what is read back from drawings."""
+"""Pictures made by hand, what is read back from drawings, and a browser."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -15,8 +18,8 @@ from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
 __all__ = [
-    "HOSTILE", "SVG", "by_id", "contrast", "crossed", "parsed", "positions", "small", "titles", "tutorial_1",
-    "tutorial_4",
+    "HOSTILE", "SVG", "by_id", "chromium", "contrast", "crossed", "parsed", "positions", "small", "titles",
+    "tutorial_1", "tutorial_4",
 ]  # fmt: skip
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -226,3 +229,23 @@ def _along(path: str) -> list[Any]:
         for at in range(0, len(ends) - 3, 3)
         for point in sum(w * end for w, end in zip(weights, ends[at : at + 4], strict=True))
     ]
+
+
+# ---------------------------------------------------------------------------------------------- browser
+_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's browser, started once for all tests of a file."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    assert program, "the page's tests need the program chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        yield started
+        started.close()

@@ -71,7 +71,7 @@ def unequal(held: Any, name: str) -> str:
     >>> unequal([[1, 2], [3]], "X"), unequal([[[1, 2], [3, 4]], [[5, 6], 7]], "X")
     (': X[0] has 2 entries, X[1] has 1', ': X[0][0] has 2 entries, X[1][1] has none of its own')
     """
-    rows = {name: held}
+    rows = {name: held} if isinstance(held, list | tuple | np.ndarray) else {}
     while rows:
         inner = {f"{path}[{at}]": row for path, each in rows.items() for at, row in enumerate(each)}
         rows = {path: row for path, row in inner.items() if isinstance(row, list | tuple | np.ndarray)}
