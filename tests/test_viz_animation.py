@@ -284,8 +284,6 @@ def test_a_notebook_gets_one_picture_and_a_line_of_text(small):
     assert small._repr_mimebundle_() == {"image/svg+xml": small.svg, "text/plain": repr(small)}
     as_gif = Animation(small.film, format="gif")
     assert set(as_gif._repr_mimebundle_()) == {"image/gif", "text/plain"}
-    assert as_gif._repr_mimebundle_(include=["text/plain"]) == {"text/plain": repr(as_gif)}
-    assert set(as_gif._repr_mimebundle_(exclude=["text/plain"])) == {"image/gif"}
 
 
 @pytest.mark.usefixtures("no_engine")
