@@ -191,7 +191,6 @@ def test_a_file_that_is_not_there():
         run_script("none.py")
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_script_in_another_encoding_is_told(tmp_path, monkeypatch, encoding):
     monkeypatch.chdir(tmp_path)
@@ -201,11 +200,8 @@ def test_a_script_in_another_encoding_is_told(tmp_path, monkeypatch, encoding):
         run_script("net.py")
 
 
-def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path):
-=======
 def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
->>>>>>> tests
     (tmp_path / "own.py").write_text("factor = 3.0\n")
     text = f"from own import factor\n{dedent(NET)}raise ValueError(factor)\n"
     right = text.rpartition("raise")[0]
