@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import repeat
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
@@ -20,7 +21,7 @@ from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
-from viz.gif import gif, parts, pillow
+from viz.gif import Window, gif, parts, pillow
 from viz.options import Style, not_drawn
 from viz.picture import Picture
 from viz.rendered import Rendered
@@ -132,20 +133,34 @@ class Animation(Rendered):
         Raises NoEngine without a layout engine, and ModuleNotFoundError without Pillow.
         """
         pillow()  # before the frames are drawn, which takes time
-        drawn = parts(*self._frames(), self._dpi, lambda texts: self._drawn(texts, "png"))
-        return gif(drawn, self.durations)
+        pictures, places, placed = self._frames()
+        looks = [dot.looks(*frame) for frame in zip(pictures, repeat(self.style), places)]
+
+        def draw(windows: Sequence[Window]) -> list[bytes]:
+            texts = []
+            for frame, ids, viewport in windows:
+                picture = pictures[frame]
+                ends = {end for edge in picture.edges if edge.id in ids for end in (edge.source, edge.target)}
+                shown = {key: look for key, look in looks[frame].items() if not key or key in ids | ends}
+                graph = dot.digraph(picture, self.style, self._dpi, places[frame], shown)
+                graph.attr(viewport=viewport, notranslate="true")
+                texts.append(graph.source)
+            return self._drawn(texts, "png")
+
+        return gif(parts(looks, placed, self._dpi, draw), self.durations)
 
     @cached_property
     def svg(self) -> str:
         """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
         root, steps = self.film.trace.graph.root, len(self.film.trace)
         title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
-        graphs, _ = self._frames()
-        drawn = self._drawn([each.source for each in graphs], "svg")
-        return moving([svg.finished(each, title, self._made_by) for each in drawn], self.durations, title)
+        pictures, places, _ = self._frames()
+        texts = [dot.source(each, self.style, None, places[at]) for at, each in enumerate(pictures)]
+        frames = [svg.finished(each, title, self._made_by) for each in self._drawn(texts, "svg")]
+        return moving(frames, self.durations, title)
 
-    def _frames(self) -> tuple[list[Any], list[dict[str, Any]]]:
-        """The DOT graph of each frame, with the places of one layout, and what the engine tells of these."""
+    def _frames(self) -> tuple[list[Picture], list[dot.Places], list[dict[str, Any]]]:
+        """The picture of each frame, the places in it from one layout, and what the engine tells of these."""
         # an arrow that points back has its own place; all edges are laid out both ways
         pictures = [self.film.picture(step) for step in self.film.steps]
         first = pictures[0]
@@ -153,20 +168,16 @@ class Animation(Rendered):
         turned = (each._replace(flow=flow) for each, flow in zip(first.edges, flows, strict=True))
         placed = self._placed(first)
         ahead, now = map(_places, (placed, self._placed(first._replace(edges=tuple(turned)))))
-        graphs = []
+        places: list[dot.Places] = []
         for each in pictures:
             paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
-            places = ahead | {id_: now[id_] for id_ in paying}
-            graphs.append(dot.digraph(each, self.style, self._dpi, places))
-        return graphs, placed
+            places.append(ahead | {id_: now[id_] for id_ in paying})
+        return pictures, places, placed
 
     def _placed(self, picture: Picture) -> list[dict[str, Any]]:
-        """The whole, frames, boxes and edges as the engine tells of them; an edge is named by its ends."""
+        """The whole, frames, boxes and edges as the engine tells of them."""
         told = json.loads(render(dot.source(picture, self.style), "json0", self._engine))
-        objects, edges = (told.get(each, []) for each in ("objects", "edges"))
-        for each in edges:
-            each["name"] = " -> ".join(objects[each[end]]["name"] for end in ("tail", "head"))
-        return [told | {"id": ""}, *objects, *edges]
+        return [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
 
     def _drawn(self, texts: Sequence[str], format: str) -> list[bytes]:  # noqa: A002
         """Each DOT text as the engine draws it; the program ``dot`` is given many of them at a time."""

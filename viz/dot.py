@@ -38,32 +38,33 @@ def source(
 
 
 def digraph(
-    picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
+    picture: Picture,
+    style: Style | None = None,
+    dpi: int | None = None,
+    places: Places = _NOWHERE,
+    shown: Places | None = None,
 ) -> Any:
     """The picture as a ``graphviz.Digraph``, to be changed by hand before it is drawn.
 
     Boxes stand in the order of their values, with their own ids as names; edges follow, parallel ones
-    each by itself. ``dpi`` is the resolution of a PNG. With ``places`` nothing is laid out again.
-
+    each by itself. ``dpi`` is the resolution of a PNG. With ``places`` nothing is laid out again, and of the
+    boxes and edges only those are there that have a look in ``shown``.
     """
     import graphviz  # type: ignore[import-untyped]
 
-    style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
-    picture = tidied(picture)
-    theme, given, mesh = style.theme, order(picture, style.rankdir), is_mesh(picture, 2 * _CROWD)
-    between = _STEPPING if any(edge.flow for edge in picture.edges) else _MESH if mesh else _BETWEEN
+    style = (style or Style()).checked()
+    if shown is None:
+        shown = looks(picture, style, places)
+    theme, given = style.theme, Order({}, {}) if places else order(tidied(picture), style.rankdir)
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
-            "rankdir": style.rankdir, "nodesep": "0.12" if mesh else "0.2", "pad": "0.15",
-            "ranksep": between,
-            "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
-            "label": heading(picture, scale_of(picture, style), style), "labelloc": "t", "tooltip": " ",
+            "rankdir": style.rankdir, "pad": "0.15", "bgcolor": theme.background, "fontname": FONT,
+            "fontsize": "10", "fontcolor": theme.text, "labelloc": "t", "tooltip": " ",
         }
-        | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
-        | (_HASTE if picture.reach() > PATIENCE else {})
+        | ({"layout": "nop2"} if places else _layout(picture, given))
         | ({"dpi": str(dpi)} if dpi else {})
-        | ({"layout": "nop2", **places.get("", {})} if places else {}),
+        | dict(shown[""]),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",
             "fillcolor": theme.fill, "color": theme.outline, "penwidth": "1",
@@ -74,15 +75,43 @@ def digraph(
             "fontname": FONT, "fontsize": "8", "fontcolor": theme.faint,
         },
     )  # fmt: skip
-    _add_boxes(graph, picture, given, style, places)
-    _add_edges(graph, picture, names, style, "xlabel" if mesh else "label", places)
+    _add_boxes(graph, picture, given, style, places, shown)
+    boxes = {box.id: box for box in picture.boxes}
+    for edge in picture.edges:
+        if edge.id in shown:
+            graph.edge(edge.source, _head(edge, boxes[edge.target], style), id=edge.id, **shown[edge.id])
     return graph
 
 
-# -------------------------------------------------------------------------------------------- boxes
-def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places: Places) -> None:
-    """The boxes and the frames around them, each frame where its first box stands."""
+def looks(picture: Picture, style: Style, places: Places = _NOWHERE) -> dict[str, Mapping[str, str]]:
+    """How each box and each edge looks, by its id, as attributes; that of the whole is empty."""
+    names = {box.id: box.name for box in picture.boxes}
+    picture = tidied(picture)
     scale = scale_of(picture, style)
+    found = {"": {"label": heading(picture, scale, style)}}
+    for box in picture.boxes:
+        told = escaped(box.tooltip, _TOOLTIP, tooltip=True)
+        found[box.id] = {"label": label(box, scale, style), "tooltip": told} | outline(box, style)
+    found |= _edge_looks(picture, names, style)
+    return {key: look | dict(places.get(key, {})) for key, look in found.items()}
+
+
+def _layout(picture: Picture, given: Order) -> dict[str, str]:
+    """What an engine needs to know about distances and its own patience."""
+    mesh = is_mesh(picture, 2 * _CROWD)
+    between = _STEPPING if any(edge.flow for edge in picture.edges) else _MESH if mesh else _BETWEEN
+    return (
+        {"nodesep": "0.12" if mesh else "0.2", "ranksep": between}
+        | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
+        | (_HASTE if picture.reach() > PATIENCE else {})
+    )
+
+
+# -------------------------------------------------------------------------------------------- boxes
+def _add_boxes(
+    graph: Any, picture: Picture, given: Order, style: Style, places: Places, shown: Places
+) -> None:
+    """The boxes and the frames around them, each frame where its first box stands."""
     inside: dict[str, list[Box | str]] = {"": []}
     for box in picture.boxes:
         for outer, inner in pairwise(("", *box.group)):
@@ -99,10 +128,8 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places:
         for each in inside[cluster]:
             if isinstance(each, str):
                 body.subgraph(frames.pop(each))
-                continue
-            told = escaped(each.tooltip, _TOOLTIP, tooltip=True)
-            look = outline(each, style) | dict(places.get(each.id, {}))
-            body.node(each.id, label(each, scale, style), id=each.id, tooltip=told, **look)
+            elif each.id in shown:
+                body.node(each.id, id=each.id, **shown[each.id])
         body.attr(**places.get(cluster, {}) if cluster else {})
         # edges that are not seen keep the boxes of a frame where they belong
         for row in given.rows.get(cluster, ()):
@@ -126,13 +153,13 @@ def _frame(whole: Any, cluster: str, name: str, style: Style) -> Any:
 
 
 # -------------------------------------------------------------------------------------------- edges
-def _add_edges(
-    graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str, places: Places
-) -> None:
-    """All edges. Between folded boxes few bear a label, and where many cross they are pale.
+def _edge_looks(picture: Picture, names: dict[str, str], style: Style) -> dict[str, dict[str, str]]:
+    """Those of all edges. Between folded boxes few bear a label, and where many cross they are pale.
 
     For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
     """
+    where = "xlabel" if is_mesh(picture, 2 * _CROWD) else "label"
+    found = {}
     theme, boxes = style.theme, {box.id: box for box in picture.boxes}
     leaving = Counter(edge.source for edge in picture.edges)
     arriving = Counter(edge.target for edge in picture.edges)
@@ -141,7 +168,7 @@ def _add_edges(
     for edge in picture.edges:
         source, target = boxes[edge.source], boxes[edge.target]
         told = escaped(_tooltip(edge, names[edge.source], names[edge.target]), tooltip=True)
-        look = {"id": edge.id, "edgetooltip": told}
+        look = {"edgetooltip": told}
         if set(target.group) & leafy - set(source.group):
             look["minlen"] = "2"
         flow = edge.flow
@@ -164,7 +191,8 @@ def _add_edges(
             look |= {"color": theme.alarm, "penwidth": "2.5"}
         if shown:
             look |= {where: shown, "labeltooltip": told}
-        graph.edge(edge.source, _head(edge, target, style), **look, **places.get(edge.id, {}))
+        found[edge.id] = look
+    return found
 
 
 def _head(edge: Edge, target: Box, style: Style) -> str:

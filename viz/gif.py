@@ -42,6 +42,14 @@ class Part(NamedTuple):
     colours: NDArray[Any]
 
 
+class Window(NamedTuple):
+    """A part of a frame that is to be drawn: the ids of what is seen in it, and where it is for DOT."""
+
+    frame: int
+    ids: set[str]
+    viewport: str
+
+
 def pillow() -> Any:
     """Pillow's ``Image`` module. ModuleNotFoundError with the way out where it is not installed."""
     try:
@@ -56,30 +64,26 @@ def pillow() -> Any:
 
 # --------------------------------------------------------------------------------------- what is drawn
 def parts(
-    graphs: Sequence[Any],
+    looks: Sequence[Mapping[str, Any]],
     placed: Sequence[Mapping[str, Any]],
     dpi: int,
-    render: Callable[[list[str]], Iterable[bytes]],
+    draw: Callable[[Sequence[Window]], Iterable[bytes]],
 ) -> list[Part]:
     """The whole first frame, and of each other its heading and what differs from the frame before.
 
-    ``graphs`` are the frames in DOT, with places, each with the same lines but for looks; ``placed`` is what
-    an engine tells of the places in JSON, the whole first. ``render`` makes PNG files of DOT texts.
+    ``looks`` tells of each frame how each box and edge in it looks, by its id; ``placed`` is what an engine
+    tells of their places in JSON, the whole first. ``draw`` makes a PNG file of each window.
     """
     unit = 72 / dpi  # of a pixel, in points
     left, bottom, right, top = map(float, placed[0]["bb"].split(","))
     whole = Area(left - _PAD, bottom - _PAD, right + _PAD, top + _PAD)
     heading = whole._replace(bottom=2 * float(placed[0]["lp"].split(",")[1]) - top)
-    areas: dict[str, Area] = {}
-    for each in placed[1:]:  # parallel edges are told apart by nothing
-        areas[each["name"]] = _around([_area(each), *filter(None, [areas.get(each["name"])])])
+    areas = {each["id"]: _area(each) for each in placed[1:] if "id" in each}
     seen = [(0, whole)]
-    for frame, (before, graph) in enumerate(pairwise(graphs), 1):
-        changed = [
-            areas[_name(line)] for line, old in zip(graph.body, before.body, strict=True) if line != old
-        ]
+    for frame, (before, now) in enumerate(pairwise(looks), 1):
+        changed = [area for key, area in areas.items() if now.get(key) != before.get(key)]
         seen += [(frame, heading), *([(frame, _around(changed))] if changed else [])]
-    rim, windows, texts = math.ceil(_RIM / unit), [], []
+    rim, corners, windows = math.ceil(_RIM / unit), [], []
     for frame, (left, bottom, right, top) in seen:
         area = Area(
             max(left, whole.left), max(bottom, whole.bottom), min(right, whole.right), min(top, whole.top)
@@ -87,21 +91,13 @@ def parts(
         x, y = int((area.left - whole.left) / unit), int((whole.top - area.top) / unit)
         width = math.ceil((area.right - whole.left) / unit) - x
         height = math.ceil((whole.top - area.bottom) / unit) - y
-        windows.append((frame, x, y))
         size = (width + 2 * rim) * unit, (height + 2 * rim) * unit
         middle = whole.left + (x + width / 2) * unit, whole.top - (y + height / 2) * unit
-        near = {end for key, each in areas.items() if each.meets(area) for end in (key, *key.split(" -> "))}
-        shown = graphs[frame].copy()
-        shown.body = [line for line in shown.body if (key := _name(line)) in near or key not in areas]
-        shown.attr(viewport=",".join(f"{each:.6f}" for each in (*size, 1, *middle)), notranslate="true")
-        texts.append(shown.source)
-    drawn = (colours(each)[rim:-rim, rim:-rim] for each in render(texts))
-    return [Part(*window, each) for window, each in zip(windows, drawn, strict=True)]
-
-
-def _name(line: str) -> str:
-    """What a line of DOT tells of: ``n5``, or ``n3 -> n5``."""
-    return " -> ".join(re.findall(r"(?:^|->)\s*(\w+)", line.partition("[")[0]))
+        viewport = ",".join(f"{each:.6f}" for each in (*size, 1, *middle))
+        corners.append((frame, x, y))
+        windows.append(Window(frame, {key for key, each in areas.items() if each.meets(area)}, viewport))
+    drawn = (colours(each)[rim:-rim, rim:-rim] for each in draw(windows))
+    return [Part(*corner, each) for corner, each in zip(corners, drawn, strict=True)]
 
 
 def _area(told: Mapping[str, Any]) -> Area:
