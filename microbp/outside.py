@@ -42,7 +42,8 @@ MOST = 20_000
 PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
 #: Without those whose objects only hold what the user has put into them.
 _LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"types", "argparse"}
-#: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by which code reaches more than it names.
+#: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by
+#: which code reaches more than it names.
 _OF_NUMBERS = {"math", "cmath", "numpy", "random", "time", "_thread"}
 _ANYWHERE = {"eval", "exec", "globals", "locals", "vars", "__import__", "__globals__", "__subclasses__"}
 
@@ -299,8 +300,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
 def sealed(root: Any) -> bool:
     """Whether a function is sure to reach no Value: all that it reaches is of kinds that are seen through.
 
-    >>> w, rates = Value(0.5), [0.1, 0.01]
-    >>> sealed(lambda step: rates[step]), sealed(lambda step: 0.1 * w.data)
+    >>> sealed([0.1, 0.01].__getitem__), sealed([Value(0.1)].__getitem__)
     (True, False)
     """
 

@@ -144,6 +144,14 @@ def test_plain_descent_at_a_tenth_is_the_default():
     assert numbers(net) == numbers(twin)
 
 
+def test_a_list_that_holds_itself_is_refused():
+    held = [1.0]
+    held.append(held)
+    for X in (held, [held, held]):
+        with pytest.raises(ValueError, match="fit: the rows of X are of unequal length"):
+            fit(small(), X, [1, -1], loss="hinge")
+
+
 def test_a_schedule_is_followed_and_recorded():
     net = small()
     schedule = Linear(0.5, final=0.1, steps=4)
