@@ -326,7 +326,7 @@ def _seen_through(held: Any) -> bool:
     if kind is partial:
         return not vars(held)
     if kind is np.ndarray:
-        return held.dtype != object
+        return bool(held.dtype != object)
     if kind in PLAIN or kind in _SEEN or isinstance(held, type | np.generic):
         return True
     return not any(map(of_library, kind.__mro__[:-1]))  # an object of a class of the user's

@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(ValueError, match="got scalar array instead"):
         MLPRegressor().fit(np.array(1.0), [1.0])
     start = time.perf_counter()
-    with pytest.raises(ValueError, match="contains NaN"):  # whose rows are equal, and not looked at one by one
+    with pytest.raises(ValueError, match="contains NaN"):  # whose rows are not looked at one by one
         MLPRegressor().fit(np.full((200_000, 10), math.nan), np.zeros(200_000))
     assert time.perf_counter() - start < 5.0
     with pytest.raises(ValueError, match="a classifier tells classes apart, but y has 1 class"):
