@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from dis import get_instructions
 from functools import partial
 from operator import is_
 from types import (
@@ -34,13 +35,17 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "PLAIN", "Outside", "held_by", "is_iterator", "of_library", "words_of"]
+__all__ = ["MOST", "PLAIN", "Outside", "held_by", "is_iterator", "of_library", "sealed", "words_of"]
 
 #: How many objects are looked at.
 MOST = 20_000
 PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
 #: Without those whose objects only hold what the user has put into them.
 _LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"types", "argparse"}
+#: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by
+#: which code reaches more than it names.
+_OF_NUMBERS = {"math", "cmath", "numpy", "random", "time", "_thread"}
+_ANYWHERE = {"eval", "exec", "globals", "locals", "vars", "__import__", "__globals__", "__subclasses__"}
 
 
 @dataclass(slots=True, eq=False)
@@ -121,9 +126,9 @@ class Outside:
         """The name of the first thing that has changed since; empty if nothing has."""
         return next((name for _, name, _ in self._changes()), "")
 
-    def meets(self, other: Outside, values: Iterable[Value] = ()) -> bool:
-        """Whether something that can change is reached by both, or is one of the ``values``; but modules."""
-        theirs = {each.key for each in other._kept} | {*map(id, values)}
+    def meets(self, other: Outside) -> bool:
+        """Whether something that can change is reached by both; but modules."""
+        theirs = {each.key for each in other._kept}
         return any(each.key in theirs and not isinstance(each.before, ModuleType) for each in self._kept)
 
     def settles(self, call: Callable[[], object]) -> str:
@@ -234,6 +239,13 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 ]  # fmt: skip
 
 
+#: Kinds of which all that they hold is told by :func:`held_by`.
+_SEEN = {
+    list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MemberDescriptorType,
+    property, classmethod, staticmethod, bytearray, array, _Variable,
+}  # fmt: skip
+
+
 def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     """What it refers to, each by the name that a reader of the program knows it by."""
     if isinstance(held, Value):
@@ -272,7 +284,9 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         with suppress(ValueError):  # of one that was released
             yield name, held.obj
     elif isinstance(held, property):
-        yield name, held.fget
+        yield from ((name, each) for each in (held.fget, held.fset, held.fdel))
+    elif isinstance(held, classmethod | staticmethod):
+        yield name, held.__func__
     elif "__wrapped__" in getattr(held, "__dict__", ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
@@ -281,6 +295,41 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
         slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
         yield from ((word, _Variable(held, word)) for word in slots)
+
+
+def sealed(root: Any) -> bool:
+    """Whether a function is sure to reach no Value: all that it reaches is of kinds that are seen through.
+
+    >>> sealed([0.1, 0.01].__getitem__), sealed([Value(0.1)].__getitem__)
+    (True, False)
+    """
+
+    def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
+        return () if isinstance(held, PLAIN) else [*held_by(name, held)]
+
+    reached = enumerate(walk([("", root)], within, MOST), start=1)
+    return all(at < MOST and _seen_through(held) for at, (_, held) in reached)
+
+
+def _seen_through(held: Any) -> bool:
+    """Whether :func:`held_by` tells all that it leads to, its class included."""
+    kind = type(held)
+    if kind is ModuleType:
+        return held.__name__ in _OF_NUMBERS
+    if kind is FunctionType:
+        codes = [*_codes(held.__code__)]
+        imports = any(each.opname == "IMPORT_NAME" for code in codes for each in get_instructions(code))
+        theirs = of_library(held) and held.__module__ != "dataclasses"  # which writes methods
+        return not (theirs or imports or _ANYWHERE.intersection(words_of(held.__code__)))
+    if kind is dict:
+        return all(type(key) in PLAIN for key in held)
+    if kind is partial:
+        return not vars(held)
+    if kind is np.ndarray:
+        return bool(held.dtype != object)
+    if kind in PLAIN or kind in _SEEN or isinstance(held, type | np.generic):
+        return True
+    return not any(map(of_library, kind.__mro__[:-1]))  # an object of a class of the user's
 
 
 def is_iterator(held: Any) -> bool:
@@ -302,12 +351,18 @@ def _is_of_users(module: Any) -> bool:
     return "-packages" not in str(module.__dict__.get("__file__", "-packages"))
 
 
-def words_of(code: CodeType, *, texts: bool = False) -> Iterator[str]:
-    """The names that code uses, and that inside of it; and the ``texts``, by which attributes are read."""
-    yield from code.co_names
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Code, and that inside of it."""
+    yield code
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from words_of(each, texts=texts)
-        elif texts:
-            parts = each if isinstance(each, tuple) else (each,)
-            yield from (part for part in parts if isinstance(part, str))
+            yield from _codes(each)
+
+
+def words_of(code: CodeType, *, texts: bool = False) -> Iterator[str]:
+    """The names that code uses, and that inside of it; and the ``texts``, by which attributes are read."""
+    for part in _codes(code):
+        yield from part.co_names
+        for each in part.co_consts if texts else ():
+            several = each if isinstance(each, tuple) else (each,)
+            yield from (text for text in several if isinstance(text, str))

@@ -144,6 +144,7 @@ def test_what_does_not_fit_is_told() -> None:
         ([[1.0, 2.0], [3.0, 4.0], [5.0]], r"X\[0\] has 2 entries, X\[2\] has 1"),
         ([[1.0, 2.0], 3.0], r"X\[0\] has 2 entries, X\[1\] has none of its own"),
         ([[[1.0, 2.0]], [[3.0]]], r"X\[0\]\[0\] has 2 entries, X\[1\]\[0\] has 1"),
+        ([np.array(1.0), [2.0, 3.0]], r"X\[0\] has none of its own entries, X\[1\] has 2"),
         (np.array([[1.0, 2.0], [3.0]], dtype=object), r"X\[0\] has 2 entries, X\[1\] has 1"),
     ):
         with pytest.raises(ValueError, match=rf"^the rows of X are of unequal length: {told}$"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -146,6 +148,12 @@ def test_what_does_not_fit_is_told() -> None:
         MLPClassifier().fit([[0.0], [1.0, 2.0]], ["a", "b"])
     with pytest.raises(ValueError, match=ragged):
         MLPRegressor([1], max_iter=1).fit(X, [0.0, 1.0]).predict([[0.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match="got scalar array instead"):
+        MLPRegressor().fit(np.array(1.0), [1.0])
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="contains NaN"):  # whose rows are not looked at one by one
+        MLPRegressor().fit(np.full((200_000, 10), math.nan), np.zeros(200_000))
+    assert time.perf_counter() - start < 5.0
     with pytest.raises(ValueError, match="a classifier tells classes apart, but y has 1 class"):
         MLPClassifier().fit(X, y)
     with pytest.raises(ValueError, match=r"start=\{'a': 1.0, …\} gives their first numbers"):

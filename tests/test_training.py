@@ -19,7 +19,11 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -30,7 +34,7 @@ from microbp import NotSavedWarning, Value, training
 from microbp.layers import TwoLayerNet
 from microbp.losses import half_squared_error, hinge, l2_penalty
 from microbp.nn import MLP, Module
-from microbp.optim import SGD, Adam, Cosine, Exponential, Linear, Optimiser, clip_gradients
+from microbp.optim import SGD, Adam, Cosine, Exponential, Linear, Optimiser, WarmUp, clip_gradients
 from microbp.training import History, NotFinite
 from microbp.training import run as running
 from microbp.training.run import Interrupts, Run
@@ -140,6 +144,14 @@ def test_plain_descent_at_a_tenth_is_the_default():
     assert numbers(net) == numbers(twin)
 
 
+def test_a_list_that_holds_itself_is_refused():
+    held = [1.0]
+    held.append(held)
+    for X in (held, [held, held]):
+        with pytest.raises(ValueError, match="fit: the rows of X are of unequal length"):
+            fit(small(), X, [1, -1], loss="hinge")
+
+
 def test_a_schedule_is_followed_and_recorded():
     net = small()
     schedule = Linear(0.5, final=0.1, steps=4)
@@ -184,6 +196,98 @@ def test_what_a_schedule_gives_on_the_way_is_looked_at(engine, rate, kind, told)
         schedule = [0.1, 0.1, rate].__getitem__
         with pytest.raises(kind, match="fit: the learning rate after 2 steps takes a real number"):
             fit(net, X, Y, loss="hinge", optimiser=descent(net, schedule), epochs=3, engine=engine)
+
+
+class Tupled(NamedTuple):
+    start: float
+
+    def __call__(self, _: int) -> float:
+        return self.start * following(HELD["net"])
+
+
+class Counted(float):
+    def __call__(self, _: int) -> float:
+        return self * following(HELD["net"])
+
+
+class Missing(dict):
+    def __missing__(self, step: int) -> float:
+        return following(HELD["net"])
+
+
+class Warm(WarmUp):
+    def __call__(self, _: int) -> float:
+        return following(HELD["net"])
+
+
+class Statically:
+    @staticmethod
+    def of(_: int) -> float:
+        return following(HELD["net"])
+
+    @classmethod
+    def by(cls, step: int) -> float:
+        return cls.of(step)
+
+    def __call__(self, step: int) -> float:
+        return self.by(step)
+
+
+HELD: dict[str, MLP] = {}
+
+
+def following(net) -> float:
+    """A rate that is another one for each number of a parameter, and for each derivative in it."""
+    first = net.parameters()[0]
+    return 0.1 / (1.0 + abs(first.data) + abs(first.grad or 0.0))
+
+
+def imported(_: int) -> float:
+    import test_training as here
+
+    return following(here.HELD["net"])
+
+
+def drawn(net):
+    while True:
+        yield following(net)
+
+
+SEEING = {
+    "weakly": lambda net: partial(lambda held, _: following(held()), weakref.ref(net)),
+    "by proxy": lambda net: partial(lambda held, _: following(held), weakref.proxy(net)),
+    "in a generator": lambda net: partial(lambda held, _: next(held), drawn(net)),
+    "in an iterator": lambda net: partial(lambda held, _: following(next(held)), itertools.repeat(net)),
+    "in a tuple that can be called": lambda _: Tupled(1.0),
+    "in a float that can be called": lambda _: Counted(1.0),
+    "in a dict that makes what it lacks": lambda _: Missing().__getitem__,
+    "in NumPy's function": lambda net: np.frompyfunc(lambda _: following(net), 1, 1),
+    "in a method of the class": lambda _: Statically(),
+    "in a warm-up of one's own": lambda _: Warm(3, 0.1),
+    "in a view of a dict": lambda net: partial(
+        lambda held, _: following(held["net"]), MappingProxyType({"net": net})
+    ),
+    "as a key": lambda net: partial(lambda held, _: following(next(iter(held))), {net: 1.0}),
+    "far away": lambda net: partial(
+        lambda held, _: following(held[1][0]), [[[] for _ in range(30_000)], [net]]
+    ),
+    "by an import": lambda _: imported,
+    "among all variables": lambda _: lambda _: following(globals()["HELD"]["net"]),
+}
+
+
+@pytest.mark.parametrize("seen", SEEING)
+def test_a_schedule_that_sees_the_net_in_whatever_way_sees_it_as_it_is(seen):
+    histories = []
+    for engine in ("eager", "replay"):
+        HELD["net"] = net = small()
+        optimiser = descent(net, SEEING[seen](net))
+        histories.append(
+            fit(net, X, Y, loss="hinge", optimiser=optimiser, epochs=5, batch_size=3, engine=engine)
+        )
+    eager, replayed = (history.learning_rate for history in histories)
+    assert len({*eager}) > 5
+    np.testing.assert_allclose(replayed, eager, rtol=1e-9)
 
 
 def test_a_schedule_that_cannot_see_the_net_costs_no_look_at_it_in_each_step():

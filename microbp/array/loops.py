@@ -71,16 +71,27 @@ def unequal(held: Any, name: str) -> str:
     >>> unequal([[1, 2], [3]], "X"), unequal([[[1, 2], [3, 4]], [[5, 6], 7]], "X")
     (': X[0] has 2 entries, X[1] has 1', ': X[0][0] has 2 entries, X[1][1] has none of its own')
     """
-    rows = {name: held} if isinstance(held, list | tuple | np.ndarray) else {}
+    regular = isinstance(held, np.ndarray) and held.dtype != object
+    rows = [] if regular or _length(held) is None else [(name, held)]
+    seen = {id(row): row for _, row in rows}  # a list may hold itself
     while rows:
-        inner = {f"{path}[{at}]": row for path, each in rows.items() for at, row in enumerate(each)}
-        rows = {path: row for path, row in inner.items() if isinstance(row, list | tuple | np.ndarray)}
-        sizes = {path: len(rows[path]) if path in rows else "none of its own" for path in inner}
-        first = next(iter(sizes), "")
-        for path, size in sizes.items():
-            if size != sizes[first]:
-                return f": {first} has {sizes[first]} entries, {path} has {size}"
+        lists = [(path, row.tolist() if isinstance(row, np.ndarray) else row) for path, row in rows]
+        inner = [(path, at, each, _length(each)) for path, row in lists for at, each in enumerate(row)]
+        for path, at, _, size in inner:
+            if size != inner[0][3]:
+                first, there = ("none of its own" if each is None else each for each in (inner[0][3], size))
+                return f": {inner[0][0]}[0] has {first} entries, {path}[{at}] has {there}"
+        rows = []
+        for path, at, each, size in inner:
+            if size is not None and id(each) not in seen:
+                seen[id(each)] = each
+                rows.append((f"{path}[{at}]", each))
     return ""
+
+
+def _length(x: Any) -> int | None:
+    """How many entries it has; None for what is no row."""
+    return len(x) if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.ndim) else None
 
 
 def refuse_masked(x: Any) -> None:

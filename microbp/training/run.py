@@ -30,7 +30,7 @@ from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOp
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser, WarmUp, clip
-from microbp.outside import Outside
+from microbp.outside import Outside, sealed
 from microbp.recording.sites import user_level
 from microbp.text.safe import shown
 from microbp.training import given
@@ -431,12 +431,12 @@ class Run:
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
         rate: Any = self.optimiser.lr
-        while isinstance(rate, WarmUp):
+        while type(rate) is WarmUp:
             rate = rate.then
         engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
         own, own_rate = (type(each).__module__ != SGD.__module__ for each in (self.optimiser, rate))
         own_rate = own_rate and callable(rate)
-        sees = own_rate and Outside(rate, alone=False).meets(engine.outside, self.parameters)
+        sees = own_rate and (not sealed(rate) or Outside(rate, alone=False).meets(engine.outside))
         self.own, self.open = own or own_rate, own or sees
         whole = not self.open and len(self._places) == len(self.parameters)
         if whole and self.settings.clip is None and engine.machine is not None:
