@@ -44,9 +44,7 @@ def _is_unary(rule: Rule) -> bool:
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     **{
-        name: getattr(Value, name, None) or Operation(rule)
-        for name, rule in RULES.items()
-        if _is_unary(rule)
+        name: getattr(Value, name, None) or Operation(rule) for name, rule in RULES.items() if _is_unary(rule)
     },
 }
 
