@@ -11,13 +11,14 @@ import linecache
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import mul
+from types import CodeType
 from typing import Any, NamedTuple
 
 from microbp.expr import COMPLEX, CONSTANTS, IEEE, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
 __all__ = [
-    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_complex", "compiled_ieee",
+    "CODES", "SCOPE", "Compiled", "compiled", "compiled_complex", "compiled_ieee",
     "condition", "local_derivative", "operator", "unary",
 ]  # fmt: skip
 
@@ -221,9 +222,8 @@ def {name}(self, other):
     node._db = node._note = node._pending = node.grad = None
 {site}    return node
 """
-#: For each recording method of ``Value`` the one that also keeps the site, and the other way round.
-WITH_SITE: dict[Any, Any] = {}
-WITHOUT_SITE: dict[Any, Any] = {}
+#: The code of each recording method of ``Value``, and the code that also keeps the site.
+CODES: dict[Any, tuple[CodeType, CodeType]] = {}
 
 
 def unary(rule: str) -> Callable[[Any], Any]:
@@ -251,5 +251,5 @@ def _operation(name: str, template: str, rule: Rule) -> Any:
             "    node._note = (None, user_place() or '?', current_group()) if sited else current_group()\n",
         )
     )
-    WITH_SITE[plain], WITHOUT_SITE[sited] = sited, plain
+    CODES[plain] = plain.__code__, sited.__code__
     return plain

@@ -194,7 +194,7 @@ def texts_of(path: Path, places: Iterable[Any]) -> list[str]:
     ['layers.0.0', 'layers.0.1']
     """
     lead = f"{text_of(path)}." if path else ""
-    return [f"{lead}{place}" for place in places]
+    return [lead + str(place) for place in places]
 
 
 class Variables:

@@ -6,7 +6,6 @@ A neuron's weighted input Σ w·x + b is one ``dot`` node, its activation anothe
 from __future__ import annotations
 
 import math
-import operator
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,12 +35,6 @@ __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 _DOT = RULES["dot"]
 
 
-def _method(name: str) -> Callable[[Any], Any]:
-    """A method of Value; one in Python is looked up anew at each call: record_sites() replaces it."""
-    in_c: Callable[[Any], Any] = getattr(Value, name)
-    return operator.methodcaller(name) if extension is None else in_c
-
-
 def _is_unary(rule: Rule) -> bool:
     return not rule.over and len(rule.args) - len(rule.defaults) == 1
 
@@ -51,9 +44,7 @@ def _is_unary(rule: Rule) -> bool:
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     **{
-        name: _method(name) if hasattr(Value, name) else Operation(rule)
-        for name, rule in RULES.items()
-        if _is_unary(rule)
+        name: getattr(Value, name, None) or Operation(rule) for name, rule in RULES.items() if _is_unary(rule)
     },
 }
 
@@ -65,7 +56,7 @@ INITIALISATIONS: dict[str, Callable[[np.random.Generator, int, int], float]] = {
     "he": lambda rng, nin, _nout: rng.normal() * math.sqrt(2.0 / nin),
 }
 #: Those that draw as well for several weights at once.
-_OURS = frozenset(INITIALISATIONS.values())
+_OURS = (*INITIALISATIONS.values(),)
 
 
 class Module:
@@ -306,7 +297,7 @@ class Neuron(Module):
         self._label = activation if nonlin else "linear"
         self._activation = _activation(self._label)
         count = _width(nin, "nin")
-        if type(rng) is np.random.Generator and draw in _OURS:
+        if type(rng) is np.random.Generator and any(draw is each for each in _OURS):
             drawn = draw(_AtOnce(rng, count), nin, nout).tolist()
         else:
             drawn = [float(draw(rng, nin, nout)) for _ in range(count)]

@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
-from types import FunctionType
 from typing import Any
 from weakref import ref
 
 from microbp.backward import gradient_of, passed_again, refuse_others
-from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
+from microbp.compiled import CODES, SCOPE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.native import extension
-from microbp.node import Node
 from microbp.recording.comparisons import taken
 from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
 from microbp.recording.sites import user_place, user_site, users
@@ -251,8 +249,7 @@ def record_sites(on: bool = True) -> bool:
     """
     before = _Always in with_sites.inside
     (with_sites.inside.add if on else with_sites.inside.discard)(_Always)
-    if _IN_PYTHON:
-        with_sites.settle()
+    with_sites.settle()
     return before
 
 
@@ -260,16 +257,10 @@ class _Always:
     """Stands among those inside for the user who wants sites."""
 
 
-#: The methods in Python that record; those in C ask by themselves who is inside.
-_IN_PYTHON = [name for name, method in vars(Node).items() if isinstance(method, FunctionType)]
-
-
 def _turn_sites(on: bool) -> None:
-    others = WITH_SITE if on else WITHOUT_SITE
-    for name in _IN_PYTHON:
-        method = vars(Node).get(name)
-        if isinstance(method, FunctionType) and method in others:
-            setattr(Node, name, others[method])
+    """Methods in Python record by other code, wherever somebody holds them; those in C ask who is inside."""
+    for method, codes in CODES.items():
+        method.__code__ = codes[on]
 
 
 #: Sites are kept inside ``with with_sites.on()`` whatever the user wants outside.

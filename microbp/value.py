@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
-from microbp.compiled import WITH_SITE
+from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
@@ -383,16 +383,20 @@ def numbers_of(values: Iterable[Value]) -> list[float]:
 def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
     """Assign to ``data`` of several leaves, as its setter does."""
     for value, before, number in zip(leaves, numbers_of(leaves), numbers, strict=True):
-        if number != before:
+        if type(value) is not Value:
+            value.data = number
+        elif number != before:
             value._da, value._data = before, number
+        else:
+            value._data = number  # the zero of the other sign, perhaps
 
 
 def set_names(values: Sequence[Value], names: Sequence[str]) -> None:
     """Assign to ``name`` of several Values names of a kind of our own."""
     for value, note, name in zip(values, map(_note_of, values), names, strict=True):
-        if note is None or isinstance(note, str):
+        if type(value) is Value and (note is None or isinstance(note, str)):
             value._note = name
-        else:
+        else:  # what a subclass makes of it is its own
             value.name = name
 
 
@@ -529,9 +533,8 @@ if extension is not None:  # Value(1.0) and Value(1.0, "w") begin in C, which co
 
 for _word, _method in vars(Node).items():
     # Python's own TypeError speaks of a method by the name that it is called by.
-    if type(_method) is FunctionType and _method in WITH_SITE:
-        for _each in (_method, WITH_SITE[_method]):
-            _each.__name__, _each.__qualname__ = _word, f"Value.{_word}"
+    if type(_method) is FunctionType and _method in CODES:
+        _method.__name__, _method.__qualname__ = _word, f"Value.{_word}"
 
 
 # --------------------------------------------------------------------------------------- pickling

@@ -846,3 +846,36 @@ def test_an_optimiser_changes_its_own_parameters_alone(engine: str, make: Any, p
         optimiser.step()
     expected = [each.data for each in twin.parameters()]
     assert [each.data for each in net.parameters()] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_zero_of_the_other_sign_is_written_to_a_parameter() -> None:
+    class Slope(Module):
+        def __init__(self) -> None:
+            self.w = Value(-0.0)
+
+        def __call__(self, x: Any) -> Any:
+            return x[0] * self.w
+
+    net = Slope()
+    optimiser = SGD(net.parameters(), lr=1e-300)
+    fit(net, [[1e-300]], [1.0], loss=mean_squared_error, optimiser=optimiser, epochs=1)
+    assert math.copysign(1.0, net.w.data) == 1.0  # -0.0 - 1e-300 * -2e-300
+
+
+def test_a_parameter_of_a_class_with_a_setter_of_its_own_is_set_by_it() -> None:
+    seen = []
+
+    class Watched(Value):
+        @property
+        def data(self) -> float:
+            return super().data
+
+        @data.setter
+        def data(self, number: float) -> None:
+            seen.append(number)
+            Value.data.fset(self, number)  # type: ignore[attr-defined]
+
+    net = MLP(1, [1], seed=1)
+    bias = net.layers[0].neurons[0].b = Watched(0.0)
+    fit(net, [[1.0]], [2.0], loss=mean_squared_error, optimiser=SGD(net.parameters(), lr=0.1), epochs=2)
+    assert seen[-1] == bias.data != 0.0

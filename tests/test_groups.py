@@ -102,6 +102,26 @@ def test_modules_of_the_users_own_are_groups_and_super_opens_no_second():
     assert [*paths(Both()(3.0)).values()] == ["Both.parts.a.0"] * 2 + ["Both.parts.b"] * 2
 
 
+def test_a_group_that_super_has_entered_goes_on_until_it_is_left():
+    class Opening(Module):
+        def __init__(self):
+            self.opened = group("h")
+
+        def __call__(self, x):
+            self.opened.__enter__()
+            return x * 2.0
+
+    class Whole(Opening):
+        def __call__(self, x):
+            y = super().__call__(x) * 3.0
+            self.opened.__exit__(None, None, None)
+            return y * 4.0
+
+    *_, inner, outer, last = Graph(Whole()(Value(1.0)))
+    assert inner.group == outer.group == (("Whole", 0), ("h", 0))
+    assert last.group == (("Whole", 0),)
+
+
 def test_a_name_and_a_line_can_be_kept_beside_the_group():
     record_sites(True)
     try:

@@ -16,6 +16,7 @@ import random
 import struct
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -548,6 +549,18 @@ def test_an_initialisation_of_one_s_own_is_told_fan_in_and_fan_out() -> None:
     assert net.state()["layers.1.neurons.0.w"].tolist() == [31.0, 31.0, 31.0]
 
 
+def test_an_initialisation_of_one_s_own_need_have_no_hash() -> None:
+    @dataclass
+    class Normal:
+        scale: float
+
+        def __call__(self, rng: np.random.Generator, _nin: int, _nout: int) -> float:
+            return self.scale * rng.normal()
+
+    drawn = np.random.default_rng(3).normal(size=2)
+    assert [each.data for each in Neuron(2, init=Normal(0.5), seed=3).w] == (0.5 * drawn).tolist()
+
+
 # --------------------------------------------------------------------------- what is a parameter
 class Line(Module):
     def __init__(self, slope: float = 2.0) -> None:
@@ -597,6 +610,37 @@ def test_parameters_take_their_path_as_a_name() -> None:
     assert [value.name for value in module.parameters()] == PATHS
     assert module._private.name is None
     assert module.computed.name is None
+
+
+def test_a_key_stands_in_a_path_as_its_text_however_it_is_formatted() -> None:
+    class Key:
+        def __str__(self) -> str:
+            return "key"
+
+        def __format__(self, spec: str) -> str:
+            return "formatted"
+
+    module = Module()
+    module.held = {Key(): Value(1.0)}  # type: ignore[attr-defined]
+    module.name_parameters()
+    assert [*module.state()] == [*module.named_parameters()] == ["held.key"]
+    assert module.parameters()[0].name == "held.key"
+
+
+def test_a_value_of_a_class_with_names_of_its_own_is_asked_to_take_its_path() -> None:
+    class Shouting(Value):
+        @property
+        def name(self) -> str | None:
+            return super().name
+
+        @name.setter
+        def name(self, name: str | None) -> None:
+            Value.name.fset(self, name and str(name).upper())  # type: ignore[attr-defined]
+
+    module = Module()
+    module.one, module.several = Shouting(1.0), [Shouting(2.0), Value(3.0)]  # type: ignore[attr-defined]
+    module.name_parameters()
+    assert [each.name for each in module.parameters()] == ["ONE", "SEVERAL.0", "several.1"]
 
 
 def test_the_parameters_of_a_net_are_named_from_the_start() -> None:
@@ -892,7 +936,21 @@ class TestCopies:
         assert isinstance(twin.matrix, Array)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "elu"])
+@pytest.mark.parametrize(
+    "missing", [("w",), ("b",), ("_activation",), ("b", "_activation"), ("b", "_activation", "w")]
+)
+def test_a_neuron_that_lacks_something_is_told_alike_by_itself_and_in_a_layer(missing: Any) -> None:
+    layer = Layer(1, 2)
+    for word in missing:
+        delattr(layer.neurons[1], word)
+    with pytest.raises(AttributeError) as alone:
+        layer.neurons[1]([1.0])
+    with pytest.raises(AttributeError) as inside:
+        layer([1.0])
+    assert str(inside.value) == str(alone.value)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "elu", Value.tanh])
 def test_an_activation_has_its_line_like_every_other_value(activation):
     neuron = Neuron(1, activation=activation)
     microbp.record_sites(True)
@@ -900,7 +958,7 @@ def test_an_activation_has_its_line_like_every_other_value(activation):
         y = neuron([1.0])
     finally:
         microbp.record_sites(False)
-    assert y.rule is RULES[activation]
+    assert y.rule is RULES["tanh" if callable(activation) else activation]
     assert y.site == here(back=4)
 
 

@@ -37,7 +37,7 @@ static struct {
     PyObject *special, *sited, *grouped;                                        /* sets that are empty as a rule */
     PyObject *current, *group, *serial, *users, *rules, *swapped; /* the group that code is in, their class, a count of them */
 } known;
-static PyObject *words[3]; /* the attributes of a Neuron: w, b, _activation */
+static PyObject *words[3]; /* the attributes of a Neuron, as it asks for them: w, _activation, b */
 static PyTypeObject NodeType;
 
 static inline int is_value(PyObject *x) { return (PyObject *)Py_TYPE(x) == known.value; }
@@ -610,6 +610,7 @@ static PyObject *group_in(PyObject *owner, PyObject *outer) {
 /* What `function` gives; what it records is in the group. Ctrl-C strikes in Python alone: not between the lines here. */
 static PyObject *in_group(PyObject *group, PyObject *outer, PyObject *function, PyObject *const *given, size_t counted, PyObject *named) {
     PyObject *made = NULL, *error[3];
+    if (group == outer) return PyObject_Vectorcall(function, given, counted, named);
     if (enter(group, outer)) return NULL;
     made = PyObject_Vectorcall(function, given, counted, named);
     PyErr_Fetch(error, error + 1, error + 2);
@@ -628,12 +629,12 @@ static Within *within_of(PyObject *activation) {
 
 /* What Neuron.__call__ gives for a list of inputs; NULL without an error for what Python has to look at. */
 static PyObject *neuron_said(PyObject *neuron, PyObject *inputs, PyObject *outer) {
-    PyObject *group = group_in(neuron, outer), *held[3], *y = NULL;
-    for (int n = 0; n < 3; n++) held[n] = PyObject_GetAttr(neuron, words[n]);
-    PyObject *sum = group && held[0] && held[1] && held[2] ? record_many(ROW_dot, (PyObject *[]){held[0], inputs, held[1]}, group) : NULL;
+    PyObject *group = group_in(neuron, outer), *held[3] = {NULL}, *y = NULL;
+    for (int n = 0; group && n < 3 && (held[n] = PyObject_GetAttr(neuron, words[n])); n++) {}
+    PyObject *sum = held[2] ? record_many(ROW_dot, (PyObject *[]){held[0], inputs, held[2]}, group) : NULL;
     if (sum) {
-        Within *activation = within_of(held[2]);
-        y = activation ? activation(sum, group) : in_group(group, outer, held[2], &sum, 1, NULL);
+        Within *activation = within_of(held[1]);
+        y = activation ? activation(sum, group) : in_group(group, outer, held[1], &sum, 1, NULL);
         Py_DECREF(sum);
     }
     Py_XDECREF(group);
@@ -1046,7 +1047,7 @@ static PyMethodDef functions[] = {
 int add_node_type(PyObject *module) {
     NodeType.tp_new = PyBaseObject_Type.tp_new;
     for (int n = 0; n < 3; n++)
-        if (!(words[n] = PyUnicode_InternFromString(n == 0 ? "w" : n == 1 ? "b" : "_activation"))) return -1;
+        if (!(words[n] = PyUnicode_InternFromString(n == 0 ? "w" : n == 1 ? "_activation" : "b"))) return -1;
     /* these are operators, and no methods */
     return PyType_Ready(&NodeType) || PyDict_DelItemString(NodeType.tp_dict, "neg") || PyDict_DelItemString(NodeType.tp_dict, "abs") || PyModule_AddFunctions(module, functions) ||
            PyModule_AddObjectRef(module, "Node", (PyObject *)&NodeType) || PyModule_AddType(module, &GroupedType);
