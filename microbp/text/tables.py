@@ -172,7 +172,7 @@ _SIGNS = {"−": "-", "·": "*", "×": "x", "∂": "d", "─": "-", "‖": "|", 
 
 
 def within_encoding(text: str, file: IO[str]) -> str:
-    """A text without what a file's encoding lacks: a sign is the nearest letter of ASCII, all else a ``?``."""
+    """A text without what a file's encoding lacks: a sign is told by a letter, all else is a ``?``."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     shown = text.encode(encoding, "replace").decode(encoding)
     if shown == text:
