@@ -239,12 +239,12 @@ def test_text_fits_a_terminal_and_has_no_colour(reports):
         assert max(len(line) for each in paragraphs for line in each.splitlines()) <= 90
 
 
-def test_a_file_that_lacks_characters_gets_question_marks(reports):
+def test_a_file_that_lacks_signs_gets_letters_that_can_be_read(reports):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
     write(str(reports["T4"]), file)
     file.flush()
-    assert b"?E/?w5 = ?E/?o1 * ?o1/?net_o1 * ?net_o1/?w5" in raw.getvalue()
+    assert b"dE/dw5 = dE/do1 * do1/dnet_o1 * dnet_o1/dw5" in raw.getvalue()
 
 
 def test_json_holds_every_comparison_and_the_numbers(reports):

@@ -117,8 +117,8 @@ def test_what_a_plot_cannot_show_is_told():
         plot_boundary(lambda x: Value(x[0]), [[0, np.nan], [1, 1]], [0, 1], resolution=5)
     with pytest.raises(TypeError, match=r"^plot_cost\(\): history takes .* not \[\[1, 2\], \[3, 4\]\]$"):
         plot_cost([[1, 2], [3, 4]])
-    costs = plot_cost([Value(1.0), Value(0.5)]).axes[0].lines[0]  # the loss itself in place of its data
-    assert costs.get_ydata().tolist() == [1.0, 0.5]
+    for losses in ([Value(1.0), Value(0.5)], [[Value(1.0)], np.array([0.5])]):  # in place of their data
+        assert plot_cost(losses).axes[0].lines[0].get_ydata().tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize("gradient", [None, 0.0, np.nan])

@@ -4,7 +4,7 @@ import math
 from html import unescape
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from viz_support import HOSTILE, parsed
 
@@ -26,6 +26,7 @@ def test_four_significant_digits(x, shown):
     assert signed(x) == ("+" if x is not None and x > 0 else "") + shown
 
 
+@example(3.3557854243043435e-108, 17)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 17))
 def test_the_printed_number_is_the_number_to_so_many_digits(x, digits):
     assert float(number(x, digits).replace("−", "-")) == float(f"{x:.{digits - 1}e}")

@@ -117,7 +117,10 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
     A cost that is not finite leaves a gap. Raises ValueError where there is no cost at all, ImportError
     without matplotlib.
     """
-    run = history if isinstance(history, History) else History(cost=data_of([*history]).tolist())
+    if isinstance(history, History):
+        run = history
+    else:
+        run = History(cost=[x for [x] in (np.ravel(data_of(each)).tolist() for each in history)])
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
     ax = _axes(ax)

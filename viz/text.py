@@ -75,7 +75,8 @@ def number(x: float | None, digits: int = 4) -> str:
     mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
     if -3 <= int(exponent) < 4:
         return plain_number(float(f"{mantissa}e{exponent}"))
-    return f"{plain_number(float(mantissa))}e{int(exponent)}".replace("-", MINUS)
+    trimmed = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{trimmed}e{int(exponent)}".replace("-", MINUS)  # a 17th digit would not outlast a float
 
 
 def signed(x: float | None, digits: int = 4) -> str:

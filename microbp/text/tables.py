@@ -167,14 +167,17 @@ def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
     print(within_encoding(text, file), file=file, end=end)
 
 
+#: What stands for a sign where it is lacking: no minus must be lost, and ∂E/∂w can be read as dE/dw.
+_SIGNS = {"−": "-", "·": "*", "×": "x", "∂": "d", "─": "-", "‖": "|", "′": "'"}
+
+
 def within_encoding(text: str, file: IO[str]) -> str:
-    """A text without what a file's encoding lacks: that is a ``?``, but no minus sign must be lost."""
+    """A text without what a file's encoding lacks: a sign is told by a letter, all else is a ``?``."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     shown = text.encode(encoding, "replace").decode(encoding)
     if shown == text:
         return text
-    signs = {"−": "-", "·": "*", "×": "x"}
-    return "".join(b if a == b else signs.get(a, b) for a, b in zip(text, shown, strict=True))
+    return "".join(b if a == b else _SIGNS.get(a, b) for a, b in zip(text, shown, strict=True))
 
 
 def has_colour(file: IO[str]) -> bool:
