@@ -685,3 +685,41 @@ def test_a_frozen_parameter_has_gradient_0_where_its_derivative_is_infinite(leng
     steep = compile_(u.sqrt() + w.sqrt() * x, inputs=[x], params=[w, u], form=form)
     with pytest.raises(NotFiniteResult, match="the local derivative in u is inf"):
         steep.value_and_grad([1.0], np.array([0.0, 0.0]))
+
+
+def test_the_usual_call_gives_what_all_others_give_and_refuses_what_they_refuse() -> None:
+    """A batch that lies as C reads it takes a shorter way than one that does not: in C with the same bits."""
+    x, w = [Value(0.5, "a"), Value(0.25, "b")], [Value(0.3, "u"), Value(-0.7, "v")]
+    program = compile_(((x[0] * w[0] + x[1] * w[1]).tanh() - 0.1) ** 2, inputs=x, params=w)
+    rng = np.random.default_rng(5)
+    rows, theta = rng.normal(size=(37, 2)), program.parameters
+    rounding = 0.0 if program.machine else 1e-12  # BLAS rounds a transpose in another way
+    for reduce in ("mean", "sum"):
+        wanted = program.value_and_grad(rows.tolist(), theta, reduce=reduce)
+        apart = np.empty((37, 4))[:, ::2]
+        apart[:] = rows
+        moved = np.frombuffer(b"." + rows.tobytes(), dtype=float, count=74, offset=1).reshape(37, 2)
+        for given in (rows, apart, moved, np.asfortranarray(rows), rows.astype(">f8")):
+            for out in (None, np.empty(2), np.empty(4)[::2]):
+                found = program.value_and_grad(given, theta, reduce=reduce, out=out)
+                same = [pytest.approx(each, rel=rounding, abs=0.0) for each in wanted]
+                assert [found.cost, found.gradient] == same
+                assert found.costs == pytest.approx(wanted.costs, rel=rounding, abs=0.0)
+                assert out is None or found.gradient is out
+        unbound = program.value_and_grad(rows, reduce=reduce)
+        assert [unbound.cost, unbound.gradient] == same
+    fixed, held = np.empty(2), np.ones(74)
+    fixed.flags.writeable = False
+    for out, told in (
+        (fixed, "cannot be written to"),
+        (theta, "shares memory with theta"),
+        (held[:2], "the inputs"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            program.value_and_grad(held.reshape(37, 2), theta, out=out)
+    for shape in ((2, 1), (1, 2), ()):
+        with pytest.raises(ValueError, match="vector of 2 numbers"):
+            program.value_and_grad(rows, np.ones(shape))
+    rows[3, 1] = np.nan
+    with pytest.raises(ValueError, match="sample 3: the input b is nan"):
+        program.value_and_grad(rows, theta)

@@ -270,9 +270,8 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
             }
             for (int64_t i = 0; i < at->m; i++)
                 if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);
-            if (at->takes_w && !at->even)
-                for (int64_t i = 0; i < (int64_t)at->m * at->k; i++)
-                    g[at->w.at[i]] += dw[i], dw[i] = 0.0;
+            for (int64_t i = 0; i < (int64_t)at->m * at->k && at->takes_w && !at->even; i++)
+                g[at->w.at[i]] += dw[i], dw[i] = 0.0;
             continue;
         }
         if (!takes) continue;

@@ -145,10 +145,7 @@ typedef struct {
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
 } Lanes;
-extern const Lanes lanes_plain;
-#ifdef MICROBP_X86
-extern const Lanes lanes_avx2, lanes_avx512;
-#endif
+extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
 int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);

@@ -21,7 +21,7 @@ __all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"
 
 
 #: The version of what the extension offers.
-_INTERFACE = 4
+_INTERFACE = 5
 
 
 class Engine(NamedTuple):
@@ -115,6 +115,10 @@ class Machine:
             partial(_said, users) if users else None, variant,
         )  # fmt: skip
         self.outputs, self.defined = len(outputs), bool(users)
+        #: ``run(threads, x, theta, None, costs, gradient, None, mean)`` is ``gradients`` with nothing between
+        #: the call and C, of the mean if it is asked for. Raises ValueError or TypeError for arrays that
+        #: C does not read as they lie, or that overlap.
+        self.run = self._run.run
         #: Of one sample, with nothing between the call and C, as ``functions`` of the straight form: they
         #: take two sequences of floats, and return an output (of several a list), and the gradient, a list.
         self.value, self.value_and_grad = self._run.value, self._run.value_and_grad
@@ -127,7 +131,7 @@ class Machine:
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
         """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
         out = np.empty((len(x), self.outputs))
-        return out, self._run.run(self.threads, *_plain(x, theta), out, None, None, None)
+        return out, self.run(self.threads, *_plain(x, theta), out, None, None, None)
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
@@ -140,7 +144,7 @@ class Machine:
         if not (x.flags.carray and theta.flags.carray):
             x, theta = _plain(x, theta)
         made = gradient if gradient.flags.carray else np.empty(len(gradient))
-        found = self._run.run(self.threads, x, theta, None, costs, made, dx)
+        found = self.run(self.threads, x, theta, None, costs, made, dx)
         if made is not gradient:
             gradient[:] = made
         return (costs, found, None) if type(found) is float else (costs, math.nan, found)

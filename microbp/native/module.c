@@ -275,8 +275,8 @@ static void give_back(Machine *self, Room *room) {
     if (room) room->next = self->room, self->room = room;
 }
 
-/* None, or of costs their sum, nan where a derivative is not finite; (sample, node) where an operation is undefined. */
-static PyObject *computed(Machine *self, const Call *call, long threads) {
+/* None; of costs their sum over the shares, nan where a derivative is not finite; (sample, node) of what is undefined. */
+static PyObject *computed(Machine *self, const Call *call, long threads, double shares) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
     int64_t fault[2] = {0, 0};
@@ -287,30 +287,37 @@ static PyObject *computed(Machine *self, const Call *call, long threads) {
     if (state == RAISED) return NULL;
     if (state == UNDEFINED) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
     if (!call->costs) Py_RETURN_NONE;
-    double sum = -0.0;
+    double sum = all_finite(call->gradient, self->p.params) ? -0.0 : NAN;
     for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    return PyFloat_FromDouble(all_finite(call->gradient, self->p.params) ? sum : NAN);
+    for (int64_t n = 0; n < self->p.params && shares != 1.0 && isfinite(sum); n++) call->gradient[n] /= shares;
+    return PyFloat_FromDouble(sum / shares);
 }
 
-/* run(threads, x, theta, out, costs, gradient, dx), of which out or the other three, or dx may be None. */
+/* run(threads, x, theta, out, costs, gradient, dx[, mean]), of which out or the other three, or dx may be None. */
 static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t count) {
     const Program *p = &self->p;
     Column at[6], *x = at, *theta = at + 1, *out = at + 2, *costs = at + 3, *gradient = at + 4, *dx = at + 5;
-    if (count != 7) return PyErr_Format(PyExc_TypeError, "a number and six arrays are needed");
-    const long threads = PyLong_AsLong(given[0]);
+    if (count < 7) return PyErr_Format(PyExc_TypeError, "a number and six arrays are needed");
+    const long threads = PyLong_AsLong(given[0]), mean = count > 7 && given[7] == Py_True;
     if (PyErr_Occurred() || opened(given + 1, "ddnnnn", at)) return NULL;
     /* without inputs nothing but the results tells how many samples there are */
     const int64_t samples = costs->d ? costs->n : out->n / p->outputs;
     if (theta->n != p->params || x->n != samples * p->inputs || (out->d && out->n != samples * p->outputs) || (!out->d && !costs->d) ||
-        !costs->d != !gradient->d || (gradient->d && gradient->n != p->params) || (dx->d && (!costs->d || dx->n != x->n)))
+        !costs->d != !gradient->d || (gradient->d && gradient->n != p->params) || (dx->d && (!costs->d || dx->n != x->n)) ||
+        (gradient->d && ((gradient->d < x->d + x->n && x->d < gradient->d + gradient->n) ||
+                         (gradient->d < theta->d + theta->n && theta->d < gradient->d + gradient->n))))
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the program"), closed(at, 6, NULL);
     const Call call = {.x = x->d, .theta = theta->d, .samples = samples, .values = out->d, .costs = costs->d,
                        .gradient = gradient->d, .dx = dx->d};
-    return closed(at, 6, computed(self, &call, threads));
+    return closed(at, 6, computed(self, &call, threads, mean && samples > 1 ? (double)samples : 1.0));
 }
 
-/* As many numbers of a sequence as are wanted. */
+/* As many numbers of a sequence as are wanted; a list is copied where code may run that changes it, as it cannot for floats. */
 static int numbers(PyObject *given, double *into, int64_t wanted) {
+    int64_t read = 0;
+    if (PyList_CheckExact(given) && PyList_GET_SIZE(given) == wanted)
+        for (PyObject *at; read < wanted && PyFloat_CheckExact(at = PyList_GET_ITEM(given, read)); read++) into[read] = PyFloat_AS_DOUBLE(at);
+    if (read && read == wanted) return 0;
     PyObject *row = PySequence_Tuple(given);
     if (row && PyTuple_GET_SIZE(row) != wanted)
         PyErr_Format(PyExc_ValueError, "%lld numbers are needed, not %zd", (long long)wanted, PyTuple_GET_SIZE(row));
@@ -412,7 +419,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
         if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 4); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 5); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

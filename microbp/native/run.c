@@ -162,18 +162,16 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
                .chunks = threads < 2 && !call->gradient ? 1 : blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
-    /* the gradients of one part are all */
     if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
     Worker worker[CHUNKS] = {{.job = &job, .room = room}};
     int more = 0;
-    while (more + 1 < threads && more + 1 < job.chunks) {
+    for (; more + 1 < threads && more + 1 < job.chunks; more++) {
         Worker *each = worker + more + 1;
         *each = (Worker){.job = &job, .room = new_room(p, lanes)};
         if (!each->room || pthread_create(&each->thread, NULL, work, each)) {
             free(each->room);
             break; /* the threads there are do the work */
         }
-        more++;
     }
     work(worker);
     for (; more; more--) pthread_join(worker[more].thread, NULL), free(worker[more].room);
@@ -185,8 +183,7 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
         job.suspect |= !all_finite(call->gradient, p->params);
     }
-    free(job.total);
-    return job.suspect;
+    return free(job.total), job.suspect;
 }
 
 int run(const Program *p, const Lanes *to, Room *room, const Call *call, long threads, int64_t fault[2]) {

@@ -148,6 +148,12 @@ class Program:
         each = 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
         return max(1, self.memory // each)
 
+    @cached_property
+    def _whole(self) -> Machine | None:
+        """What runs a batch in one call, where nothing but the arrays is to be looked at before it."""
+        it, alone = self._form.machine, not (self._guards or self._frozen or self._leaves.constants)
+        return it if it and alone and self.captured.input_shape and not it.defined else None
+
     # --------------------------------------------------------------------------------- what it is
     @property
     def machine(self) -> Machine | None:
@@ -265,6 +271,8 @@ class Program:
             )
         if reduce not in ("mean", "sum"):
             raise ValueError(f"reduce is 'mean' or 'sum', not {reduce!r}")
+        if not wrt_inputs and (made := self._at_once(inputs, theta, reduce == "mean", out)):
+            return made
         x, batch = self._samples(inputs)
         if not (count := len(x)):
             raise ValueError(f"a batch of shape {batch} has no samples, and so no cost")
@@ -283,6 +291,24 @@ class Program:
             costs = costs.reshape(batch) if batch else costs[0]
         return Gradients(cost, costs, gradient, dx, self._form, self._leaves.params)
 
+    def _at_once(self, x: Any, theta: Any, mean: bool, out: Any) -> Gradients | None:
+        """In one call into C; None where it does not read the arrays as they lie, or not all is finite."""
+        whole, size = self._whole, (len(self.captured.params),)
+        if not whole or type(x) is not np.ndarray or x.shape[1:] != self.captured.input_shape:
+            return None
+        theta = self.parameters if theta is None else theta
+        gradient = np.empty(size) if out is None else out
+        arrays = type(theta) is type(gradient) is np.ndarray and theta.shape == gradient.shape == size
+        if not arrays or not 0 < len(x) <= self._rows:
+            return None
+        costs = np.empty(len(x))
+        try:
+            cost = whole.run(whole.threads, x, theta, None, costs, gradient, None, mean)
+        except (TypeError, ValueError):
+            return None
+        sound = type(cost) is float and math.isfinite(cost)
+        return Gradients(cost, costs, gradient, None, self._form, self._leaves.params) if sound else None
+
     def _into(self, out: Any, theta: Floats, x: Floats) -> Floats:
         """The vector that the user gave for the gradient."""
         into = self._vector(out, "out")
@@ -298,13 +324,12 @@ class Program:
 
     def _summed(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> tuple[float, Floats]:
         """The sum of the costs, and these; the derivatives of the sum are written into the other two."""
-        form, sums = self._form, np.zeros(len(theta)) if len(x) > self._rows else None
+        sums = np.zeros(len(theta)) if len(x) > self._rows else None
 
         def each(at: slice) -> Any:
-            if sums is None:
-                return form.run("gradients", x, theta, gradient, dx)
-            found = form.run("gradients", x[at], theta, gradient, None if dx is None else dx[at])
-            np.add(sums, gradient, out=sums)
+            found = self._form.run("gradients", x[at], theta, gradient, None if dx is None else dx[at])
+            if sums is not None:
+                np.add(sums, gradient, out=sums)
             return found
 
         found = self._run(each, x, theta)
