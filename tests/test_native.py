@@ -338,6 +338,15 @@ def test_a_result_that_is_not_finite_names_the_sample() -> None:
 
 
 @native
+def test_a_result_that_is_not_finite_is_that_of_one_sample() -> None:
+    w, x = [Value(1e308), Value(-1e308)], [Value(1.0), Value(1.0)]
+    program = microbp.compile(w[0] * x[0] + w[1] * x[1], x, w, form="native", finite=False)
+    batch = np.array([[2.0, 2.0], [1.0, 1.0], [2.0, 1.0]])  # inf - inf; 0; inf
+    np.testing.assert_array_equal(program(batch), [math.nan, 0.0, math.inf])
+    np.testing.assert_array_equal(program(batch), [program(each) for each in batch])
+
+
+@native
 def test_it_is_pickled_checked_and_shows_python() -> None:
     w, x = Value(2.0, name="w"), Value(3.0, name="x")
     cost = w * x if x > 0.0 else x - w

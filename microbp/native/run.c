@@ -76,7 +76,8 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         memcpy(V + i * lanes, x, (size_t)here * 8);
         for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
     }
-    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) { /* what is beyond the samples repeats the last */
+    /* what is beyond the samples repeats the last */
+    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
@@ -85,6 +86,7 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
+        if (!all_finite(row, here)) return 1;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
         else for (int l = 0; l < here; l++) call->values[(first + l) * p->outputs + n] = row[l];
     }
@@ -97,15 +99,13 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
             const int64_t at = (int64_t)p->row[p->output[n]] * lanes + l;
             cost += V[at], G[at] += 1.0;
         }
-        call->costs[first + l] = cost;
-        if (!isfinite(cost)) return 1;
+        if (!isfinite(call->costs[first + l] = cost)) return 1;
     }
     to->backward(p, room, lanes, call->dx != NULL);
     for (int l = 0; l < here && call->dx; l++)
         for (int64_t i = 0; i < p->inputs; i++) {
-            const double slope = G[i * lanes + l] + 0.0;
-            call->dx[(first + l) * p->inputs + i] = slope;
-            if (!isfinite(slope)) return 1;
+            double *slope = call->dx + (first + l) * p->inputs + i;
+            if (!isfinite(*slope = G[i * lanes + l] + 0.0)) return 1;
         }
     return 0;
 }
