@@ -154,36 +154,35 @@ static void *work(void *given_) {
     }
 }
 
-/* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
+/* UNDEFINED where something may be so, or is not finite: each sample is to be looked at. RAISED where Python has raised. */
 static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
     if (room->v != call->theta) memcpy(room->v, call->theta, (size_t)p->params * 8);
-    if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
+    const int64_t slot = exact_forward(p, room->v, room->kept, SHARED_PART);
+    if (slot != -1) return slot == -2 ? RAISED : UNDEFINED;
     const int64_t blocks = (call->samples + lanes - 1) / lanes;
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
                .chunks = threads < 2 && !call->gradient ? 1 : blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
-    /* the gradients of one part are all */
-    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
+    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return UNDEFINED;
     Worker worker[CHUNKS] = {{.job = &job, .room = room}};
     int more = 0;
-    while (more + 1 < threads && more + 1 < job.chunks) {
+    for (; more + 1 < threads && more + 1 < job.chunks; more++) {
         Worker *each = worker + more + 1;
         *each = (Worker){.job = &job, .room = new_room(p, lanes)};
         if (!each->room || pthread_create(&each->thread, NULL, work, each)) {
             free(each->room);
             break; /* the threads there are do the work */
         }
-        more++;
     }
     work(worker);
     for (; more; more--) pthread_join(worker[more].thread, NULL), free(worker[more].room);
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
-        exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
+        const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
         memcpy(call->gradient, total, (size_t)p->params * 8);
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect |= !all_finite(call->gradient, p->params);
+        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
     }
     free(job.total);
     return job.suspect;
@@ -191,7 +190,8 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
 
 int run(const Program *p, const Lanes *to, Room *room, const Call *call, long threads, int64_t fault[2]) {
     const int lanes = to && call->samples > 1 ? lanes_for(p, call->samples) : 0;
-    return lanes && !run_rows(p, to, room, call, lanes, threads) ? 0 : run_exactly(p, room, call, fault);
+    const int state = lanes ? run_rows(p, to, room, call, lanes, threads) : UNDEFINED;
+    return state == UNDEFINED ? run_exactly(p, room, call, fault) : state;
 }
 
 /* --------------------------------------------------------------------------------------------- through a training */
