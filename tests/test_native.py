@@ -17,6 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import chain, pairwise
 from random import Random
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -338,6 +339,15 @@ def test_a_result_that_is_not_finite_names_the_sample() -> None:
 
 
 @native
+def test_a_result_that_is_not_finite_is_that_of_one_sample() -> None:
+    w, x = [Value(1e308), Value(-1e308)], [Value(1.0), Value(1.0)]
+    program = microbp.compile(w[0] * x[0] + w[1] * x[1], x, w, form="native", finite=False)
+    batch = np.array([[2.0, 2.0], [1.0, 1.0], [2.0, 1.0]])  # inf - inf; 0; inf
+    np.testing.assert_array_equal(program(batch), [math.nan, 0.0, math.inf])
+    np.testing.assert_array_equal(program(batch), [program(each) for each in batch])
+
+
+@native
 def test_it_is_pickled_checked_and_shows_python() -> None:
     w, x = Value(2.0, name="w"), Value(3.0, name="x")
     cost = w * x if x > 0.0 else x - w
@@ -358,11 +368,31 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def made(**changes: list[float]) -> object:
+def made(user: object = None, **changes: list[float]) -> Any:
     _machine = import_module("microbp.native._machine")
     kinds = {name: float if name in ("consts", "data") else np.int64 for name in COLUMNS}
     columns = {**COLUMNS, **changes}
-    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), None, "")
+    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), user, "")
+
+
+@native
+@pytest.mark.parametrize("samples", [1, 2, 30])
+@pytest.mark.parametrize("last", [0, 1])
+def test_what_python_raises_in_a_row_of_the_users_own_is_raised(samples: int, last: int) -> None:
+    asked: list[int] = []
+
+    def square(number: int, numbers: list[float], *y: float) -> float | tuple[float]:
+        asked.append(number)
+        if len(asked) == last + 1:  # once, as Ctrl-C does: in the value, or in the slope
+            raise KeyboardInterrupt
+        return (2.0 * numbers[0],) if y else numbers[0] ** 2
+
+    machine = made(square, op=[-1, -1, len(TABLE)], first=[0, 0, 0, 1], args=[0])
+    x, costs, gradient = np.ones((samples, 1)), np.empty(samples), np.empty(1)
+    with pytest.raises(KeyboardInterrupt):
+        machine.run(1, x, np.array([3.0]), None, costs, gradient, None)
+    assert machine.run(1, x, np.array([3.0]), None, costs, gradient, None) == 9.0 * samples
+    assert gradient.tolist() == [6.0 * samples]
 
 
 @native

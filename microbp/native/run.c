@@ -76,7 +76,8 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         memcpy(V + i * lanes, x, (size_t)here * 8);
         for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
     }
-    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) { /* what is beyond the samples repeats the last */
+    /* what is beyond the samples repeats the last */
+    for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
@@ -85,6 +86,7 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
+        if (!all_finite(row, here)) return 1;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
         else for (int l = 0; l < here; l++) call->values[(first + l) * p->outputs + n] = row[l];
     }
@@ -97,16 +99,12 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
             const int64_t at = (int64_t)p->row[p->output[n]] * lanes + l;
             cost += V[at], G[at] += 1.0;
         }
-        call->costs[first + l] = cost;
-        if (!isfinite(cost)) return 1;
+        if (!isfinite(call->costs[first + l] = cost)) return 1;
     }
     to->backward(p, room, lanes, call->dx != NULL);
     for (int l = 0; l < here && call->dx; l++)
-        for (int64_t i = 0; i < p->inputs; i++) {
-            const double slope = G[i * lanes + l] + 0.0;
-            call->dx[(first + l) * p->inputs + i] = slope;
-            if (!isfinite(slope)) return 1;
-        }
+        for (int64_t i = 0; i < p->inputs; i++)
+            if (!isfinite(call->dx[(first + l) * p->inputs + i] = G[i * lanes + l] + 0.0)) return 1;
     return 0;
 }
 
@@ -154,15 +152,16 @@ static void *work(void *given_) {
     }
 }
 
-/* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
+/* UNDEFINED where something may be so, or is not finite: each sample is to be looked at. RAISED where Python has raised. */
 static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
     if (room->v != call->theta) memcpy(room->v, call->theta, (size_t)p->params * 8);
-    if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
+    const int64_t slot = exact_forward(p, room->v, room->kept, SHARED_PART);
+    if (slot != -1) return slot == -2 ? RAISED : UNDEFINED;
     const int64_t blocks = (call->samples + lanes - 1) / lanes;
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
                .chunks = threads < 2 && !call->gradient ? 1 : blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
-    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
+    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return UNDEFINED;
     Worker worker[CHUNKS] = {{.job = &job, .room = room}};
     int more = 0;
     for (; more + 1 < threads && more + 1 < job.chunks; more++) {
@@ -177,18 +176,19 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     for (; more; more--) pthread_join(worker[more].thread, NULL), free(worker[more].room);
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
-        exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
+        const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
         memcpy(call->gradient, total, (size_t)p->params * 8);
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect |= !all_finite(call->gradient, p->params);
+        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
 
 int run(const Program *p, const Lanes *to, Room *room, const Call *call, long threads, int64_t fault[2]) {
     const int lanes = to && call->samples > 1 ? lanes_for(p, call->samples) : 0;
-    return lanes && !run_rows(p, to, room, call, lanes, threads) ? 0 : run_exactly(p, room, call, fault);
+    const int state = lanes ? run_rows(p, to, room, call, lanes, threads) : UNDEFINED;
+    return state == UNDEFINED ? run_exactly(p, room, call, fault) : state;
 }
 
 /* --------------------------------------------------------------------------------------------- through a training */
