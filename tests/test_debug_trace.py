@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import math
 import pickle
@@ -259,6 +260,7 @@ def test_memory_grows_with_the_graph_alone() -> None:
         for _ in range(count):
             y = y * x
         graph = Graph(y, {})
+        gc.collect()  # also what earlier tests left for reuse, which would not be counted
         tracemalloc.start()
         recorded = trace(graph)
         size = tracemalloc.get_traced_memory()[0]
