@@ -463,7 +463,8 @@ def _decoded(data: bytes) -> str:
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16")
-    if b"\0" in data:  # UTF-16 without a mark, where it is one byte of what is in ASCII
+    # UTF-16 without a mark, where one byte is 0 of what is in ASCII: of each line, what ends and what divides it
+    if 0 < 2 * data.count(b"\n") <= data.count(0):
         order = "le" if data[1::2].count(0) > data[::2].count(0) else "be"
         return data.decode(f"utf-16-{order}", "replace")
     try:

@@ -234,6 +234,8 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
      lambda held, before: held.setstate(*before)),
     (np.random.Generator, lambda held: (held.bit_generator.state,),
      lambda held, before: setattr(held.bit_generator, "state", before[0])),
+    (np.random.BitGenerator, lambda held: (held.state,),
+     lambda held, before: setattr(held, "state", before[0])),
     (np.random.RandomState, np.random.RandomState.get_state, np.random.RandomState.set_state),
     (type, _attributes, _set_attributes),
 ]  # fmt: skip
@@ -333,10 +335,10 @@ def _seen_through(held: Any) -> bool:
 
 
 def is_iterator(held: Any) -> bool:
-    """Whether it gives another answer each time: an iterator, or a file that is read."""
-    if isinstance(held, io.IOBase):
-        return not held.closed and held.readable()
-    return hasattr(type(held), "__next__")
+    """Whether it gives another answer each time: an iterator, a file that is read, what the system draws."""
+    if not hasattr(type(held), "__next__"):
+        return isinstance(held, random.SystemRandom)
+    return not isinstance(held, io.IOBase) or (not held.closed and held.readable())
 
 
 def of_library(held: Any) -> bool:

@@ -494,6 +494,14 @@ def test_the_slope_of_stairs_is_not_told_from_one_that_rounding_hides(at):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("kind", "part"), [(float, 1e-6), (np.float32, 1e-2)])
+@pytest.mark.parametrize("offset", [0.7, 1e3, -1e5])
+def test_a_gradient_of_0_is_wrong_where_only_last_digits_hide_small_steps(kind, part, offset):
+    for x in 0.3, 1.7:
+        (row,) = checked(lambda x: kind(part * abs(offset) * math.sin(x) + offset), x, gradient=0.0).rows
+        assert row.verdict == "DISAGREE", row
+
+
 def test_a_plateau_between_curves_is_flat():
     """A net whose units are dead here moves further off, and does not jump there."""
     for function in (lambda x: max(x - 1.4, 0.0) ** 2 + max(1.2 - x, 0.0), lambda x: max(x, 1.31) ** 0.5):

@@ -206,6 +206,12 @@ def test_nothing_to_grade(net):
 
 
 # ------------------------------------------------------------------------------------------ the file
+def test_a_null_in_a_file_of_answers_does_not_make_it_one_in_utf_16(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_bytes("学生,w1\n王,3\nLi\0,4\n".encode())
+    assert read_answers(path)[0] == ("王", {"w1": "3"})
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "text",

@@ -250,6 +250,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "list_iterator": lambda: partial(next, iter([1.0, 2.0, 3.0, 4.0])),
     "Generator": lambda: np.random.default_rng(0).normal,
     "Random": lambda: random.Random(0).random,  # noqa: S311
+    "PCG64": lambda: np.random.PCG64(0).random_raw,
     "RandomState": lambda: np.random.RandomState(0).normal,
     "random": lambda: lambda: 2.0 * random.random(),  # noqa: S311
     "numpy.random": lambda: lambda: 2.0 * np.random.random(),  # noqa: NPY002
@@ -272,6 +273,13 @@ def test_what_a_function_draws_is_drawn_anew_at_each_call_and_told(kind: str) ->
 
     with pytest.warns(microbp.BranchWarning, match=rf"noisy draws from outside of it \({kind}\): it is"):
         assert [noisy(2.0) for _ in range(3)] == expected
+
+
+def test_what_the_system_draws_is_drawn_anew_at_each_call_and_told() -> None:
+    draw = random.SystemRandom()
+    noisy = compile_(lambda x: x * draw.random())
+    with pytest.warns(microbp.BranchWarning, match=r"draws from outside of it \(SystemRandom\)"):
+        assert noisy(1.0) != noisy(1.0)
 
 
 def test_a_generator_that_is_not_drawn_from_traces_nothing_anew(recwarn: Any) -> None:

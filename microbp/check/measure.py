@@ -244,6 +244,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     quantum = np.where(np.isinf(least), 0.0, least) / h
     if jumps := _in_steps(f, x + np.array([h, -h]) * _BESIDE, sides, changes / least):
         rounding += 2.0 / SAFETY * quantum
+        jumps = bool(least > SAFETY * eps * abs(y))  # no smaller ones can be told from its last digits
     for k in range(1, min(_WINDOW, len(steps))):
         better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
         kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)

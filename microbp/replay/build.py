@@ -301,7 +301,7 @@ def _given(argument: Any) -> Any:
 #: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
 Around = tuple[list[Any], list[Any]]
 #: What gives another answer each time; beside the generators that all functions share.
-_GENERATORS = random.Random, np.random.Generator, np.random.RandomState
+_GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
 _IN_A_LIST = "[]"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
