@@ -390,12 +390,13 @@ def microbp_entry_points():
     return [each for each in entry_points(group="console_scripts") if each.name == "microbp"]
 
 
-def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):
+def test_a_terminal_that_lacks_characters_gets_the_nearest(tmp_path):
     ascii_only = {"PYTHONIOENCODING": "ascii"}
     run = python("-m", "microbp", "demo", "T1", "-v", cwd=tmp_path, environment=ascii_only)
     out, err = run.communicate()
     assert (run.returncode, err) == (0, "")
-    assert "and ??E/?net of the same neuron" in out
+    assert "and -dE/dnet of the same neuron" in out
+    assert out.splitlines()[1] == "=" * len(out.splitlines()[0])
     text = (tmp_path / "microbp-demo" / "T1.txt").read_text(encoding="utf-8")
     assert "and −∂E/∂net of the same neuron" in text
 

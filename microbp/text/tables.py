@@ -168,7 +168,7 @@ def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
 
 
 #: What stands for a sign where it is lacking: no minus must be lost, and ∂E/∂w can be read as dE/dw.
-_SIGNS = {"−": "-", "·": "*", "×": "x", "∂": "d", "─": "-", "‖": "|", "′": "'"}
+_SIGNS = {"−": "-", "·": "*", "×": "x", "∂": "d", "─": "-", "═": "=", "‖": "|", "′": "'"}
 
 
 def within_encoding(text: str, file: IO[str]) -> str:
