@@ -22,6 +22,7 @@ from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
 from viz.gif import Window, gif, parts, pillow
+from viz.labels import edge_room
 from viz.options import Style, not_drawn
 from viz.picture import Picture
 from viz.rendered import Rendered
@@ -135,6 +136,8 @@ class Animation(Rendered):
         pillow()  # before the frames are drawn, which takes time
         pictures, places, placed = self._frames()
         looks = [dot.looks(*frame) for frame in zip(pictures, repeat(self.style), places)]
+        flows = ((edge, edge.flow) for edge in pictures[0].edges)
+        rooms = {edge.id: edge_room(edge, flow, self.style) for edge, flow in flows if flow}
 
         def draw(windows: Sequence[Window]) -> list[bytes]:
             texts = []
@@ -147,7 +150,7 @@ class Animation(Rendered):
                 texts.append(graph.source)
             return self._drawn(texts, "png")
 
-        return gif(parts(looks, placed, self._dpi, draw), self.durations)
+        return gif(parts(looks, placed, rooms, self._dpi, draw), self.durations)
 
     @cached_property
     def svg(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -66,19 +65,21 @@ def pillow() -> Any:
 def parts(
     looks: Sequence[Mapping[str, Any]],
     placed: Sequence[Mapping[str, Any]],
+    rooms: Mapping[str, int],
     dpi: int,
     draw: Callable[[Sequence[Window]], Iterable[bytes]],
 ) -> list[Part]:
     """The whole first frame, and of each other its heading and what differs from the frame before.
 
-    ``looks`` tells of each frame how each box and edge in it looks, by its id; ``placed`` is what an engine
-    tells of their places in JSON, the whole first. ``draw`` makes a PNG file of each window.
+    ``looks`` tells of each frame how each box and edge in it looks, by its id, and ``rooms`` how wide the
+    labels of edges are; ``placed`` is what an engine tells of their places in JSON, the whole first. ``draw``
+    makes a PNG file of each window.
     """
     unit = 72 / dpi  # of a pixel, in points
     left, bottom, right, top = map(float, placed[0]["bb"].split(","))
     whole = Area(left - _PAD, bottom - _PAD, right + _PAD, top + _PAD)
     heading = whole._replace(bottom=2 * float(placed[0]["lp"].split(",")[1]) - top)
-    areas = {each["id"]: _area(each) for each in placed[1:] if "id" in each}
+    areas = {each["id"]: _area(each, rooms.get(each["id"], 0)) for each in placed[1:] if "id" in each}
     seen = [(0, whole)]
     for frame, (before, now) in enumerate(pairwise(looks), 1):
         changed = [area for key, area in areas.items() if now.get(key) != before.get(key)]
@@ -100,16 +101,13 @@ def parts(
     return [Part(*corner, each) for corner, each in zip(corners, drawn, strict=True)]
 
 
-def _area(told: Mapping[str, Any]) -> Area:
-    """Where a frame, a box or an edge is, with its label."""
+def _area(told: Mapping[str, Any], room: int) -> Area:
+    """Where a frame, a box or an edge is, with its label, which takes so much room."""
     if "bb" in told:
         return Area(*map(float, told["bb"].split(",")))
     across, up = (36 * float(told.get(each, 0)) + _BREADTH for each in ("width", "height"))
     sides = [(across, up, spot) for spot in told["pos"].split()]
-    for place, label in (("lp", "label"), ("xlp", "xlabel")):
-        if place in told:
-            widths = map(float, re.findall(r'WIDTH="(\d+)"', told[label]))
-            sides.append((max(widths, default=0.0) + _BREADTH, 2 * _BREADTH, told[place]))
+    sides += [(room + _BREADTH, 2 * _BREADTH, told[place]) for place in ("lp", "xlp") if place in told]
     areas = []
     for across, up, spot in sides:
         x, y = map(float, spot.split(",")[-2:])

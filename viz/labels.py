@@ -225,11 +225,8 @@ def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
 
     Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
     """
-    local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
-    amount, now = signed(flow.amount, style.digits), flow.paid == flow.step
-    before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
-    after = before and f" → {signed(flow.after, style.digits)}"
-    lines = []
+    local, before, amount, after = _terms(edge, flow, style)
+    now, lines = flow.paid == flow.step, []
     if local and (style.edges == "local" or now):
         lines.append(font(local, style.theme.faint))
     if edge.alarm and flow.paid <= flow.step:
@@ -238,10 +235,23 @@ def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
         lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow, style)))
     elif style.edges == "contribution" and flow.paid < flow.step:
         lines.append(font(amount, _sign_colour(flow, style)))
-    told = room([amount], _EDGE, bold=True) + room([before + after], _EDGE)
-    wide = max(room([local], _EDGE), room([edge.alarm], _EDGE, bold=True), told) + 4
     text = "".join(f'&#160;{line}<BR ALIGN="LEFT"/>' for line in lines)
-    return f"<{fixed(text, wide, 22, 'LEFT')}>"
+    return f"<{fixed(text, edge_room(edge, flow, style), 22, 'LEFT')}>"
+
+
+def edge_room(edge: Edge, flow: Flow, style: Style) -> int:
+    """So many points wide is that label, whatever it shows in this step."""
+    local, before, amount, after = _terms(edge, flow, style)
+    told = room([amount], _EDGE, bold=True) + room([before + after], _EDGE)
+    return max(room([local], _EDGE), room([edge.alarm], _EDGE, bold=True), told) + 4
+
+
+def _terms(edge: Edge, flow: Flow, style: Style) -> tuple[str, str, str, str]:
+    """The local derivative, the gradient before, the contribution, and the gradient after it, in words."""
+    local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
+    before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
+    after = before and f" → {signed(flow.after, style.digits)}"
+    return local, before, signed(flow.amount, style.digits), after
 
 
 def _sign_colour(flow: Flow, style: Style) -> str:
