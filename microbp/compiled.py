@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: The global names of all generated functions.
-SCOPE: dict[str, Any] = {**CONSTANTS, **REAL.functions, "mul": mul}
+SCOPE: dict[str, Any] = {"__name__": __name__, **CONSTANTS, **REAL.functions, "mul": mul}
 
 
 class Compiled(NamedTuple):

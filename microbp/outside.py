@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.labels import walk
-from microbp.value import Value
+from microbp.value import TRACED_AS, Value
 
 __all__ = ["MOST", "PLAIN", "Outside", "held_by", "is_iterator", "of_library", "sealed", "words_of"]
 
@@ -208,7 +208,8 @@ def _contents(cell: CellType) -> Any:
 
 
 def _attributes(held: type) -> dict[str, Any]:
-    return {word: each for word, each in vars(held).items() if not word.startswith("__")}
+    passing = TRACED_AS if held is Value else ()  # another thread may trace
+    return {word: each for word, each in vars(held).items() if word[:2] != "__" and word not in passing}
 
 
 def _set_attributes(held: type, before: dict[str, Any]) -> None:
@@ -264,8 +265,11 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, _Variable):
         yield held.name, held.now
     elif isinstance(held, FunctionType):
-        cells = zip(held.__code__.co_freevars, held.__closure__ or (), strict=True)
-        yield from (*cells, (name, held.__defaults__), (name, held.__kwdefaults__))
+        cells: Iterable[Any] = held.__closure__ or ()
+        if of_library(held):  # whose own variables tell nothing, only what of the user's they hold
+            cells = map(_contents, cells)
+        yield from zip(held.__code__.co_freevars, cells, strict=True)
+        yield from ((name, held.__defaults__), (name, held.__kwdefaults__))
         yield "", vars(held)
         if not of_library(held):
             known = held.__globals__

@@ -33,8 +33,8 @@ from microbp.rules import Rule
 from microbp.text.safe import shown
 
 __all__ = [
-    "Swapped", "Value", "are_leaves", "as_number", "constant", "describe", "noted", "numbers_of", "set_names",
-    "set_numbers", "taking_gradients",
+    "TRACED_AS", "Swapped", "Value", "are_leaves", "as_number", "constant", "describe", "noted", "numbers_of",
+    "set_names", "set_numbers", "taking_gradients",
 ]  # fmt: skip
 
 
@@ -514,13 +514,15 @@ def _ours(depth: int) -> bool:
     return str(sys._getframe(depth).f_globals.get("__name__")).startswith("microbp.")
 
 
+#: What a Value has two forms of, for all threads at once, and which stand there while nothing is traced.
+TRACED_AS = ("data", "detach", "__eq__")
 _PLAIN = Value.data, Value.detach, object.__eq__
 _NOTICING = property(_read, Value.data.fset, doc=Value.data.__doc__), _detached, _equals  # type: ignore[attr-defined]
 
 
 def _notice(on: bool) -> None:
     """While functions are traced, Values note what is read of them."""
-    for word, each in zip(("data", "detach", "__eq__"), _NOTICING if on else _PLAIN, strict=True):
+    for word, each in zip(TRACED_AS, _NOTICING if on else _PLAIN, strict=True):
         setattr(Value, word, each)
 
 

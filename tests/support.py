@@ -88,7 +88,7 @@ def in_threads(*jobs: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failures
+    assert not failures, failures
 
 
 def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:

@@ -17,6 +17,7 @@ from support import in_threads
 
 import microbp
 from microbp import MLP, BranchWarning, Graph, Value, fit, no_grad, record_sites
+from microbp.outside import Outside
 from microbp.recording.comparisons import comparisons_of
 
 X, Y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [-1.0, 1.0, 1.0, -1.0]
@@ -121,6 +122,34 @@ def test_threads_that_trace_compile_and_train_at_once(long: bool) -> None:
     assert (Value(1.0) * 2.0).site is None
     assert record_sites(before) is False
     assert vars(Value)["data"].fget.__name__ == "data"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trace_elsewhere_is_no_change_of_what_a_net_can_reach() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    warned: list[str] = []
+
+    def traced(x: Value) -> Value:
+        entered.set()
+        leave.wait()
+        return x * x.data
+
+    def traces() -> None:
+        try:
+            microbp.compile(traced)(2.0)
+        except BranchWarning as warning:
+            warned.append(str(warning))
+
+    before = Outside(net(), Value, Value.__mul__)
+    thread = threading.Thread(target=traces)
+    thread.start()
+    entered.wait()
+    changed = before.changed()
+    before.restore()
+    leave.set()
+    thread.join()
+    assert changed == ""
+    assert "x = 2.0" in warned[0]
 
 
 @pytest.mark.usefixtures("hasty")
