@@ -21,6 +21,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from microbp.errors import MicrobpError
 from microbp.recording.sites import of_users
 from microbp.text.safe import quoted
+from microbp.text.spelling import did_you_mean
 
 __all__ = ["accidental", "told", "told_in"]
 
@@ -55,6 +56,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             if accidental(error) and (why := _wrong(function, args, named)):
                 raise TypeError(why) from None
+            if error.__traceback__ and not error.__traceback__.tb_next:  # the call itself did not fit
+                raise TypeError(f"{error}{_meant(function, named)}") from None
             raise
 
     return call
@@ -65,7 +68,7 @@ def told_in(space: dict[str, Any], but: Collection[type] = ()) -> None:
 
     A function is put back where it was defined, too, so that a pickle finds it.
     """
-    for name in space["__all__"]:
+    for name in filter(space.get, [*space["__all__"], "compile"]):  # which hides Python's from no import *
         each = space[name]
         if inspect.ismodule(each):
             told_in(vars(each), but)
@@ -120,6 +123,18 @@ def _wrong(function: Callable[..., Any], args: tuple[Any, ...], named: dict[str,
                     takes = re.sub(r"(?:\w+\.)+(?=\w)", "", str(text))
                     return f"{function.__qualname__}(): {name} takes {takes}, not {quoted(held)}"
     return ""
+
+
+def _meant(function: Callable[..., Any], named: dict[str, Any]) -> str:
+    """What the name of an argument that the function does not take was meant to be, or which it takes."""
+    takes = inspect.signature(function).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values()):
+        return ""
+    known = [name for name in takes if name != "self"]
+    unknown = [name for name in named if name not in known]
+    if not unknown:
+        return ""
+    return "; " + (did_you_mean(unknown[0], known) or f"it takes {', '.join(known)}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -567,7 +567,8 @@ def listed(parameters: Parameters, where: str) -> list[Value]:
     """The Values of a list or a dict; an error for anything else."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
-        raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}")
+        more = "; write its .parameters()" if hasattr(parameters, "parameters") else ""
+        raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}{more}")
     found: list[Value] = [*(parameters.values() if isinstance(parameters, Mapping) else parameters)]
     if not found:
         raise ValueError(f"{where}: there are no parameters")

@@ -509,6 +509,7 @@ FLAT = "not a Value; [*W.flat, *b.flat] lists the Values of arrays"
         ({}, ValueError, "there are no parameters"),
         (Value(1.0), TypeError, f"{NO_LIST} Value"),
         (None, TypeError, f"{NO_LIST} NoneType"),
+        (microbp.MLP(2, [1]), TypeError, f"{NO_LIST} MLP; write its .parameters()"),
         ([SHARED, 2.0], TypeError, "parameters[1] is an object of type float, not a Value"),
         ({"b": 2.0}, TypeError, "b is an object of type float, not a Value"),
         ([W], TypeError, f"parameters[0] is an object of type Array, {FLAT}"),

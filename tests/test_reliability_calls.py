@@ -321,6 +321,22 @@ def test_there_is_a_right_call(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             function(*call.args, **call.kwargs)
 
 
+@pytest.mark.parametrize(
+    ("call", "name", "meant"),
+    [
+        (lambda w: microbp.explain(w, nams={}), "nams", "did you mean 'names'?"),
+        (lambda w: microbp.compile(w, frm="matrix"), "frm", "did you mean 'form'?"),
+        (lambda w: viz.draw(w, rankdirs="TB"), "rankdirs", "did you mean 'rankdir'?"),
+        (lambda w: MLP(w, [1], actvation="relu"), "actvation", "did you mean 'activation'?"),
+        (lambda w: optim.SGD([w], eta=0.1), "eta", "it takes parameters, lr, momentum, nesterov"),
+    ],
+)
+def test_a_misspelt_argument_is_told_with_what_it_was_meant_to_be(call: Any, name: str, meant: str) -> None:
+    told = f" got an unexpected keyword argument '{name}'; {meant}"
+    with pytest.raises(TypeError, match=f"{re.escape(told)}$"):
+        call(Value(1.0, name="w"))
+
+
 def test_an_accident_would_be_caught() -> None:
     def broken(x: Any) -> Any:
         return microbp.notation.symbol.__wrapped__(x)  # type: ignore[attr-defined]
