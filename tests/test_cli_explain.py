@@ -113,6 +113,17 @@ def test_a_wrong_number_makes_the_exit_status_1(capsys, monkeypatch):
     assert "WRONG: this derivation and the engine disagree." in capsys.readouterr().out
 
 
+def test_a_second_name_is_told_to_have_gone_to_the_script(net, capsys):
+    net.write_text(
+        "from microbp import Value\n"
+        "a, b = Value(1.0, name='a'), Value(2.0, name='b')\n"
+        "loss = a * b\nloss.backward()\n"
+    )
+    assert cli.main(["explain", "net.py", "a", "b", "7"]) == 0
+    told = "microbp: b went to the script as an argument of its own; one value is explained at a time\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_name_that_several_values_bear_is_told_of(net, capsys):
     net.write_text(
         "from microbp import Value\n"

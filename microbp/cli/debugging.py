@@ -104,6 +104,9 @@ def _explain(args: argparse.Namespace) -> Result:
     if len(alike) > 1:
         told = f"{len(alike)} values are called {args.name}: {', '.join(alike)}; this is about the first"
         print(f"microbp: {told}", file=sys.stderr)
+    for each in filter(known.__contains__, args.arguments):
+        told = f"{each} went to the script as an argument of its own; one value is explained at a time"
+        print(f"microbp: {told}", file=sys.stderr)
     try:
         found = explain(graph, args.name, names=script.namespace, language=args.language, rate=args.rate)
     except KeyError:
