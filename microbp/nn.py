@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from microbp.array import Array
+from microbp.array.loops import unequal
 from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
@@ -172,7 +173,7 @@ class Module:
             try:
                 arrays[path] = np.asarray(numbers)
             except ValueError:  # noqa: PERF203
-                told = f"the rows of {shown(path)} there are of unequal length"
+                told = f"the rows of {shown(path)} there are of unequal length{unequal(numbers, shown(path))}"
                 raise ValueError(f"this state does not fit the module: {told}") from None
         problems = [f"{shown(path)} is missing" for path in holders if path not in arrays]
         problems += [f"{shown(path)} is not a parameter here" for path in arrays if path not in holders]

@@ -3,27 +3,36 @@
 Attributes, lists, variables of enclosing functions and of modules, generators of random numbers: a function
 that counts its calls, draws at random, or reads what somebody else changes is another function each time,
 while a program that was made of it stays the same. All of it is found by following references, as far as
-:data:`MOST` objects; files, clocks, the environment, context variables and other processes are not.
+:data:`MOST` objects. What a function asks of clocks and of the system's randomness, and what it takes from
+iterators, is seen while it runs (:class:`Asked`); files, the environment and other processes are not.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import os
 import random
 import sys
+import time
+import warnings
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from dis import get_instructions
-from functools import partial
+from functools import cache, partial
 from operator import is_
+from pathlib import Path
 from types import (
     BuiltinMethodType,
     CellType,
     CodeType,
+    FrameType,
     FunctionType,
+    GeneratorType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -35,13 +44,15 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import TRACED_AS, Value
 
-__all__ = ["MOST", "PLAIN", "Outside", "held_by", "is_iterator", "of_library", "sealed", "words_of"]
+__all__ = ["MOST", "PLAIN", "Asked", "Outside", "held_by", "is_iterator", "of_library", "sealed", "words_of"]
 
 #: How many objects are looked at.
 MOST = 20_000
 PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
 #: Without those whose objects only hold what the user has put into them.
 _LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"types", "argparse"}
+#: Where their files lie.
+_PLACES = tuple(str(Path(file).parent / "_")[:-1] for file in (os.__file__, np.__file__, __file__))
 #: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by
 #: which code reaches more than it names.
 _OF_NUMBERS = {"math", "cmath", "numpy", "random", "time", "_thread"}
@@ -97,8 +108,8 @@ class Outside:
     def __init__(self, *roots: Any, apart: Iterable[Value] | None = (), alone: bool = True) -> None:
         self._kept: list[_Kept] = []
         self._settled: set[Any] = set()
-        #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
-        self.drawn = ""
+        #: What was found that gives another answer each time, and cannot be set back, by its name.
+        self.iterators: dict[str, Any] = {}
         theirs, seen = {id(each) for each in apart or ()}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
@@ -109,7 +120,7 @@ class Outside:
                 return ()
             seen.add(key)
             if is_iterator(held):
-                self.drawn = self.drawn or name
+                self.iterators.setdefault(name, held)
                 return ()
             for kind, read, write in _KINDS:
                 if isinstance(held, kind):
@@ -121,6 +132,11 @@ class Outside:
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass
+
+    @property
+    def drawn(self) -> str:
+        """The name of the first thing found that gives another answer each time; empty if there is none."""
+        return next(iter(self.iterators), "")
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -262,6 +278,8 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
     elif isinstance(held, CellType):
         yield name, _contents(held)
+    elif isinstance(held, ContextVar):
+        yield name, held.get(None)
     elif isinstance(held, _Variable):
         yield held.name, held.now
     elif isinstance(held, FunctionType):
@@ -339,20 +357,141 @@ def _seen_through(held: Any) -> bool:
 
 
 def is_iterator(held: Any) -> bool:
-    """Whether it gives another answer each time: an iterator, a file that is read, what the system draws."""
+    """Whether it gives another answer each time: an iterator, a file that is read, what the system draws.
+
+    An iterator of a class of the user's is an object as any other: what it counts is seen.
+    """
     if not hasattr(type(held), "__next__"):
         return isinstance(held, random.SystemRandom)
-    return not isinstance(held, io.IOBase) or (not held.closed and held.readable())
+    if isinstance(held, io.IOBase):
+        return not held.closed and held.readable()
+    return not (isinstance(type(held).__next__, FunctionType) and not of_library(type(held).__next__))
+
+
+#: Functions of C that tell the time, of the module and of dates, and those that draw.
+_CLOCKS = {
+    "time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime", "localtime",
+    "gmtime", "ctime", "now", "utcnow", "today",
+}  # fmt: skip
+_DRAW = {"urandom", "getrandom", "generate_time_safe"}
+_SEED = random.Random.seed.__code__
+
+
+class Asked:
+    """What a function asks while it runs, of all that gives another answer each time.
+
+    >>> numbers = (n * n for n in range(3))
+    >>> with Asked({"numbers": numbers}) as asked:
+    ...     asked.first(), next(numbers), asked.first()
+    ('', 0, 'numbers')
+
+    ``iterators`` are those that it may take from, by their names. A clock that a library reads, to log or
+    to show progress, is not asked by the function. Where a profiler runs, clocks are not seen.
+    """
+
+    def __init__(self, iterators: dict[str, Any]) -> None:
+        self._iterators, self._met = iterators, list[str]()
+        self._seen = sys.getprofile() is None
+        frames = {getattr(each, "gi_frame", None): name for name, each in iterators.items()}
+        self._frames = {frame: name for frame, name in frames.items() if frame is not None}
+        self._before = {name: self._position(each) for name, each in iterators.items()}
+
+    def __enter__(self) -> Asked:  # noqa: PYI034 (Self is of Python 3.11)
+        if self._seen:
+            sys.setprofile(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._seen:
+            sys.setprofile(None)
+
+    def first(self) -> str:
+        """The name of the first thing that was asked; empty if nothing was."""
+        moved = (
+            name for name, each in self._iterators.items()
+            if (before := self._before[name]) is None or self._position(each) != before
+        )  # fmt: skip
+        return next(iter(self._met), "") or next(moved, "")
+
+    def _look(self, frame: FrameType, event: str, called: Any) -> None:
+        """What Python tells of each call."""
+        if event == "call":
+            if frame in self._frames:
+                self._met.append(self._frames[frame])
+            elif frame.f_code is _SEED and frame.f_locals["a"] is None:
+                self._met.append("random.Random()")
+        elif event == "c_call":
+            name, owner = called.__name__, called.__self__
+            word = name.removesuffix("_ns")
+            if name in _DRAW:
+                self._met.append(_asker(frame) or f"os.{name}")
+            elif (
+                word in _CLOCKS
+                and (owner is time or (isinstance(owner, type) and issubclass(owner, dt.date)))
+                and not _of_others(frame)
+            ):
+                self._met.append(f"{owner.__name__}.{name}")
+
+    def _position(self, held: Any) -> Any:
+        """How far an iterator is; None where that cannot be told."""
+        if isinstance(held, GeneratorType | random.SystemRandom):
+            return 0 if self._seen else None  # its calls are
+        with suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if isinstance(held, io.IOBase):
+                return held.tell()
+            parts = [self._part(each) for each in held.__reduce__()]
+            return None if None in parts else parts
+        return None
+
+    def _part(self, held: Any) -> Any:
+        if isinstance(held, tuple):
+            parts = [self._part(each) for each in held]
+            return None if None in parts else parts
+        if is_iterator(held):
+            return None if isinstance(held, GeneratorType) else self._position(held)
+        return held if isinstance(held, int | float) else len(held) if hasattr(held, "__len__") else 0
+
+
+def _of_others(frame: FrameType | None) -> bool:
+    """Whether code that runs is not the user's: of a library, or of a package that was installed."""
+    return frame is not None and (
+        "-packages" in frame.f_code.co_filename or _is_library(str(frame.f_globals.get("__name__")))
+    )
+
+
+def _asker(frame: FrameType | None) -> str:
+    """The outermost function of a library that is being called, or its class; empty if there is none."""
+    name = ""
+    while frame is not None and _of_others(frame):
+        code, frame = frame.f_code, frame.f_back
+        name = getattr(code, "co_qualname", code.co_name).partition(".")[0]  # from Python 3.11 on
+    return name
 
 
 def of_library(held: Any) -> bool:
     """Whether a function or a class is no code of the user's."""
-    return str(getattr(held, "__module__", "builtins")).partition(".")[0] in _LIBRARIES
+    return _is_library(str(getattr(held, "__module__", "builtins")))
+
+
+def _is_library(module: str) -> bool:
+    """Whether a module is one of Python's, or of those that are named here: its file tells, not its name.
+
+    A user's own ``queue.py`` is none.
+    """
+    top = module.partition(".")[0]
+    return top in _LIBRARIES and _lies_there(getattr(sys.modules.get(top), "__file__", None))
+
+
+@cache
+def _lies_there(file: str | None) -> bool:
+    """Whether a file lies where Python's own modules do, or what was installed; all but sources do."""
+    return not file or not file.endswith(".py") or file.startswith(_PLACES) or "-packages" in file
 
 
 def _is_of_users(module: Any) -> bool:
     """Whether it is a module of the user's, neither one of Python's nor one that was installed."""
-    if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] in _LIBRARIES:
+    if not isinstance(module, ModuleType) or _is_library(module.__name__):
         return False
     return "-packages" not in str(module.__dict__.get("__file__", "-packages"))
 

@@ -58,7 +58,14 @@ def predict(self: Module, X: Any) -> Floats:
     parts = (as_floats(X[start : start + _AT_ONCE]) for start in range(0, len(X), _AT_ONCE))
     if program is not None:
         return np.concatenate([program(part.reshape(len(part), -1)) for part in parts])
-    said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
+    try:
+        said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
+    except ValueError as error:
+        if X.ndim > 1 or type(error) is not ValueError:
+            raise
+        shown = f"[[{', '.join(map(str, X[:4].tolist()))}{', …' * (len(X) > 4)}]]"
+        told = f"{error}. X has a number for each sample; as one sample of {len(X)} inputs it is {shown}"
+        raise ValueError(told) from error
     for row, each in enumerate(said):
         if each.shape[1:] != said[0].shape[1:]:
             shapes = f"{said[0].shape[1:]} to X[0] and {each.shape[1:]} to X[{row}]"

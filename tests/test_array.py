@@ -72,11 +72,11 @@ def test_an_array_of_constants() -> None:
 
 
 def test_rows_of_unequal_length_are_refused() -> None:
-    ragged = r"^array\(\): the rows are of unequal length; at \[0\] stands \[1.0\]$"
+    ragged = r"^array\(\): the rows are of unequal length: x\[0\] has 1 entries, x\[1\] has 2$"
     with pytest.raises(ValueError, match=ragged):
         array([[1.0], [2.0, 3.0]])
-    with pytest.raises(ValueError, match=r"the rows are of unequal length; at \[1\] stands \[2.0\]$"):
-        array([1.0, [2.0]])
+    with pytest.raises(ValueError, match=r"of unequal length: W\[0\] is no row, W\[1\] has 1 entries$"):
+        array([1.0, [2.0]], name="W")
 
 
 @pytest.mark.parametrize("x", ["ab", [["3"]], [None, 1.0], [True], [1j], {"a": 1.0}])

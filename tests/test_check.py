@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
@@ -484,6 +484,27 @@ def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, 
     x = Value(1.3)
     slope = numerical_gradient(lambda: curve(((large + x) - large).data), x, details=True)
     assert abs(slope.value - right) < 16.0 * slope.error
+
+
+ROUNDED: dict[str, tuple[Callable[[float], float], float, float]] = {
+    "tanh, offset": (lambda x: math.tanh((1e16 + x) - 1e16), 1.3, 1.0 - math.tanh(1.3) ** 2),
+    "exp, offset": (lambda x: math.exp((1e16 + x) - 1e16), -2.9, math.exp(-2.9)),
+    "square, offset": (lambda x: ((1e16 + x) - 1e16) ** 2, 0.04, 0.08),
+    "tanh, rounded": (lambda x: round(math.tanh(x), 3), 3.7, 1.0 - math.tanh(3.7) ** 2),
+    "tanh, rounded further out": (lambda x: round(math.tanh(x), 1), 3.4, 1.0 - math.tanh(3.4) ** 2),
+    "sin, rounded": (lambda x: round(math.sin(x), 1), 0.692, math.cos(0.692)),
+    "exp, rounded": (lambda x: round(math.exp(x), 1), -3.85, math.exp(-3.85)),
+}
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_where_a_rounded_function_stands_still_its_slope_is_not_known(kind):
+    """The right one is not called wrong; one that no stair near there has is."""
+    function, at, right = ROUNDED[kind]
+    (row,) = checked(function, at, gradient=right).rows
+    assert (row.verdict, row.why) == ("inconclusive", "the function stands still but for jumps")
+    (row,) = checked(function, at, gradient=1e3).rows
+    assert row.verdict == "DISAGREE"
 
 
 @pytest.mark.parametrize("at", [5.1, 50.14829311105223, 96.21546636282469])

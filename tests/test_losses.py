@@ -417,7 +417,7 @@ UNEQUAL = "the predictions' rows are of unequal length"
         ([[], []], "there are no predictions (shape (2, 0)): the batch is empty"),
         ([[[1.0]]], "predictions have at most two dimensions, (batch, outputs), not (1, 1, 1)"),
         ([[1.0, 2.0], [1.0]], f"{UNEQUAL}: predictions[0] has 2 entries, predictions[1] has 1"),
-        ([1.0, [1.0]], f"{UNEQUAL}: predictions[0] has none of its own entries, predictions[1] has 1"),
+        ([1.0, [1.0]], f"{UNEQUAL}: predictions[0] is no row, predictions[1] has 1 entries"),
     ],
 )
 @pytest.mark.parametrize("name", LOSSES)

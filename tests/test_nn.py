@@ -1003,7 +1003,10 @@ def test_a_module_that_holds_itself_has_a_state() -> None:
 def test_rows_of_unequal_length_in_a_state_are_told_by_their_path() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text)
         Neuron(2).load_state({"w": [[1.0], [1.0, 2.0]], "b": 0.0})
-    told = "this state does not fit the module: the rows of w there are of unequal length"
+    told = (
+        "this state does not fit the module: the rows of w there are of unequal length: w[0] has 1 entries, "
+        "w[1] has 2"
+    )
     assert str(caught.value) == told
 
 

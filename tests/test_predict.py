@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -142,13 +143,17 @@ def test_what_does_not_fit_is_told() -> None:
         net.predict(X[:, :2])
     for ragged, told in (
         ([[1.0, 2.0], [3.0, 4.0], [5.0]], r"X\[0\] has 2 entries, X\[2\] has 1"),
-        ([[1.0, 2.0], 3.0], r"X\[0\] has 2 entries, X\[1\] has none of its own"),
+        ([[1.0, 2.0], 3.0], r"X\[0\] has 2 entries, X\[1\] is no row"),
         ([[[1.0, 2.0]], [[3.0]]], r"X\[0\]\[0\] has 2 entries, X\[1\]\[0\] has 1"),
-        ([np.array(1.0), [2.0, 3.0]], r"X\[0\] has none of its own entries, X\[1\] has 2"),
+        ([np.array(1.0), [2.0, 3.0]], r"X\[0\] is no row, X\[1\] has 2 entries"),
         (np.array([[1.0, 2.0], [3.0]], dtype=object), r"X\[0\] has 2 entries, X\[1\] has 1"),
     ):
         with pytest.raises(ValueError, match=rf"^the rows of X are of unequal length: {told}$"):
             net.predict(ragged)
+    for flat, row in ([1.0, 2.0], "[[1.0, 2.0]]"), (range(9), "[[0.0, 1.0, 2.0, 3.0, …]]"):
+        told = f"X has a number for each sample; as one sample of {len(flat)} inputs it is {row}"
+        with pytest.raises(ValueError, match=re.escape(told)):
+            net.predict([*flat])
     with pytest.raises(ValueError, match=r"X has a row for each sample, and at least one, not the shape"):
         net.predict(X[:0])
     with pytest.raises(TypeError, match=r"X\[1, 2\] takes a real number, not the str 'x'"):

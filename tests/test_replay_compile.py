@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import datetime as dt
 import itertools
 import logging
+import os
 import pickle
 import random
+import re
+import secrets
+import subprocess
+import sys
+import time
+import uuid
 from array import ArrayType
 from collections import deque
 from collections.abc import Callable
@@ -293,6 +302,116 @@ def test_a_generator_that_is_not_drawn_from_traces_nothing_anew(recwarn: Any) ->
     assert [sometimes(1.0), rng.normal() and sometimes(1.0)] == [1.0, 1.0]
     assert calls == [False]
     assert not recwarn
+
+
+ASKED: dict[str, tuple[Callable[[], float], str]] = {
+    "clock": (time.perf_counter, "time.perf_counter"),
+    "date": (lambda: dt.datetime.now().timestamp(), "datetime.now"),  # noqa: DTZ005
+    "urandom": (lambda: int(os.urandom(6).hex(), 16), "os.urandom"),
+    "uuid4": (lambda: uuid.uuid4().int / 2.0**128, "uuid4"),
+    "secrets": (lambda: secrets.randbelow(2**50), "randbelow"),
+    "Random": (lambda: random.Random().random(), "random.Random()"),  # noqa: S311
+    "default_rng": (lambda: np.random.default_rng().normal(), "SystemRandom"),
+    "RandomState": (lambda: np.random.RandomState().normal(), "SystemRandom"),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_what_a_function_asks_of_clocks_and_of_the_system_is_asked_anew(kind: str) -> None:
+    draw, name = ASKED[kind]
+
+    @compile_
+    def noisy(x: Any) -> Any:
+        return x * draw()
+
+    with pytest.warns(microbp.BranchWarning, match=rf"noisy draws from outside of it \({re.escape(name)}\)"):
+        assert noisy(1.0) != noisy(1.0)
+
+
+def test_a_seed_a_library_that_reads_a_clock_and_an_idle_iterator_trace_nothing_anew(recwarn: Any) -> None:
+    calls: list[int] = []
+    idle = iter([1.0, 2.0]), itertools.count(), _counting(), map(float, "12"), random.SystemRandom()
+
+    @compile_
+    def steady(x: Any) -> Any:
+        calls.append(1)
+        logging.getLogger("microbp.tests").warning("read by a clock")
+        noise = random.Random(3).random() + np.random.default_rng(3).normal()  # noqa: S311
+        return x * noise if idle else x
+
+    assert steady(1.0) == steady(1.0)
+    assert (len(calls), [*recwarn]) == (1, [])
+
+
+def test_an_iterator_of_ones_own_class_is_asked_anew() -> None:
+    class Counting:
+        number = 0.0
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> float:
+            self.number += 1.0
+            return self.number
+
+    counting = Counting()
+    counted = compile_(lambda x: x * next(counting))
+    assert [counted(1.0) for _ in range(3)] == [1.0, 2.0, 3.0]
+
+
+COUNTERS: dict[str, tuple[Any, Callable[[Any], float]]] = {
+    "list": ([0.0], lambda held: held.__setitem__(0, held[0] + 1.0) or held[0]),
+    "array": (np.zeros(1), lambda held: held.__setitem__(0, held[0] + 1.0) or float(held[0])),
+    "deque": (deque([0.0], maxlen=1), lambda held: held.append(held[0] + 1.0) or held[0]),
+    "set": (set(), lambda held: held.add(len(held)) or float(len(held))),
+    "log": ([], lambda held: held.append("called") or float(len(held))),
+    "bytes": (bytearray(1), lambda held: held.__setitem__(0, held[0] + 1) or float(held[0])),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTERS)
+def test_what_a_function_counts_for_itself_is_counted_anew(kind: str) -> None:
+    held, count = COUNTERS[kind]
+    counted = compile_(lambda x: x * count(held))
+    with pytest.warns(microbp.BranchWarning, match=r"draws from outside of it \(held\): it is traced anew"):
+        assert [counted(1.0) for _ in range(3)] == [1.0, 2.0, 3.0]
+
+
+def test_a_state_that_goes_on_from_call_to_call_is_not_frozen() -> None:
+    class Recurrent:
+        def __init__(self) -> None:
+            self.h = Value(0.5)
+
+        def __call__(self, x: Any) -> Any:
+            self.h = (self.h + x).tanh()
+            return self.h * 1.0
+
+    eager, replayed = Recurrent(), Recurrent()
+    expected = [eager(Value(0.3)).data for _ in range(3)]
+    compiled = compile_(replayed.__call__)
+    with pytest.warns(microbp.BranchWarning, match=r"draws from outside of it \(Recurrent\.h\)"):
+        assert [compiled(0.3) for _ in range(3)] == expected
+
+
+def test_a_context_variable_traces_a_function_anew() -> None:
+    scale = contextvars.ContextVar("scale", default=2.0)
+    scaled = compile_(lambda x: x * scale.get())
+    assert scaled(1.0) == 2.0
+    scale.set(5.0)
+    assert scaled(1.0) == 5.0
+
+
+def test_a_module_that_is_named_like_one_of_pythons_is_the_users(tmp_path: Any) -> None:
+    """What its functions find is seen, as of any other; Python's own queue is not loaded before."""
+    (tmp_path / "queue.py").write_text("SCALE = 2.0\ndef scaled(x):\n    return x * SCALE\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import queue\nimport microbp\n"
+        "f = microbp.compile(queue.scaled)\n"
+        "first = float(f(1.0))\nqueue.SCALE = 5.0\nprint(first, float(f(1.0)))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("2.0 5.0\n", "")
 
 
 def test_an_object_that_answers_no_question_is_left_alone() -> None:

@@ -562,3 +562,23 @@ def test_a_row_that_several_members_share_is_added_for_each_of_them() -> None:
     assert "np.add.at" in program.source
     found = program.value_and_grad([[0.5]]).gradient
     np.testing.assert_allclose(found, microbp.grad(loss, [v, w]), rtol=1e-13)
+
+
+def test_sums_that_are_not_finite_are_those_of_the_eager_engine() -> None:
+    """BLAS adds in another order, and gives -inf for what is nan term by term."""
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(60):
+        n, m, samples = rng.integers(1, 9), rng.integers(1, 9), rng.integers(1, 6)
+        w = microbp.array(rng.choice([1e308, -1e308, 1.0, -2.0], (m, n)), "w")
+        x, X = microbp.array(np.ones(n), "x"), rng.choice([1.0, 2.0, -2.0, -1.0, 0.5], (samples, n))
+        eager = np.array([microbp.data_of(w @ row) for row in X])
+        program = microbp.compile(w @ x, inputs=x, params=w, form="matrix", finite=False)
+        said = program(X)
+        odd = ~np.isfinite(said).all(axis=1)
+        np.testing.assert_array_equal(said[odd], eager[odd])
+        program = microbp.compile((w @ x)[0], inputs=x, params=w, form="matrix", finite=False)
+        costs = program.value_and_grad(X).costs
+        odd = ~np.isfinite(costs)
+        np.testing.assert_array_equal(costs[odd], eager[odd, 0])
+        seen |= {*map(str, eager[~np.isfinite(eager)])}
+    assert seen == {"nan", "inf", "-inf"}

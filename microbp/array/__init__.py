@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from microbp.array.elementwise import PLAIN, refusal
-from microbp.array.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
+from microbp.array.loops import applied, as_objects, each, for_update, holds_values, refuse_masked, unequal
 from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
 from microbp.recording.comparisons import taken
@@ -114,8 +114,7 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     for place in np.ndindex(source.shape):
         made[place] = source[place]
         if isinstance(made[place], list | tuple):
-            ragged = f"array(): the rows are of unequal length; at {list(place)} stands {made[place]!r}"
-            raise ValueError(ragged)
+            raise ValueError(f"array(): the rows are of unequal length{unequal(x, name or 'x')}")
         if not isinstance(made[place], Value):
             label = f"{name}[{','.join(map(str, place))}]" if name and place else name
             made[place] = Value(made[place], label)

@@ -69,7 +69,7 @@ def unequal(held: Any, name: str) -> str:
     """The first row of a nested list that is not as long as the first of all, in words; empty for none.
 
     >>> unequal([[1, 2], [3]], "X"), unequal([[[1, 2], [3, 4]], [[5, 6], 7]], "X")
-    (': X[0] has 2 entries, X[1] has 1', ': X[0][0] has 2 entries, X[1][1] has none of its own')
+    (': X[0] has 2 entries, X[1] has 1', ': X[0][0] has 2 entries, X[1][1] is no row')
     """
     regular = isinstance(held, np.ndarray) and held.dtype != object
     rows = [] if regular or _length(held) is None else [(name, held)]
@@ -79,8 +79,10 @@ def unequal(held: Any, name: str) -> str:
         inner = [(path, at, each, _length(each)) for path, row in lists for at, each in enumerate(row)]
         for path, at, _, size in inner:
             if size != inner[0][3]:
-                first, there = ("none of its own" if each is None else each for each in (inner[0][3], size))
-                return f": {inner[0][0]}[0] has {first} entries, {path}[{at}] has {there}"
+                lone = "is no row"
+                first = lone if inner[0][3] is None else f"has {inner[0][3]} entries"
+                there = lone if size is None else f"has {size}" + " entries" * (first == lone)
+                return f": {inner[0][0]}[0] {first}, {path}[{at}] {there}"
         rows = []
         for path, at, each, size in inner:
             if size is not None and id(each) not in seen:

@@ -51,6 +51,8 @@ class Derivative(NamedTuple):
     single: bool = False
     #: Whether it stands still but for jumps: rounding may hide its slope, or the slope is 0.
     jumps: bool = False
+    #: Where it stands still at all steps and jumps further off, between which slopes the hidden one may lie.
+    hidden: tuple[float, float] = (0.0, 0.0)
 
     @property
     def kinked(self) -> bool:
@@ -101,13 +103,15 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
     clear = known <= decisive * max(abs(got.value), got.steepest)
     between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
     grows = "corner" if claim == got.value else "unknown"
+    standing = "the function stands still but for jumps"
     rest = "0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
     table = (
         (math.isnan(got.value), "unknown", "no numerical derivative could be formed"),
         (got.kinked, "corner" if between else "wrong", "the slope is {left} below, {right} above"),
         (math.isinf(got.value), grows, "the slope grows without bound"),
         (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
-        (got.jumps and claim == 0.0, "unknown", "the function stands still but for jumps"),
+        (got.jumps and claim == 0.0, "unknown", standing),
+        (claim != 0.0 and got.hidden[0] < claim < got.hidden[1], "unknown", standing),
         (abs(claim - got.value) > off, "wrong", ""),
         (off <= decisive * larger, "right", ""),
         (abs(claim) <= rounding and off <= decisive * terms, "right", rest),
@@ -219,7 +223,45 @@ def differences(
         near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW], eps)
         if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
             return near
-    return _extrapolated(f, x, steps, eps)
+    found = _extrapolated(f, x, steps, eps)
+    if not found.value and not found.steepest and (hidden := _hidden(f, x, steps, eps)):
+        return found._replace(hidden=hidden)
+    return found
+
+
+#: So much further than the steps it is looked whether a function that stands still jumps, in parts of x; the
+#: slope from stair to stair may be so many times another than that at the point.
+_FURTHER, _STAIRS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 16.0
+
+
+def _hidden(
+    f: Callable[[float], float], x: float, steps: Sequence[float], eps: float
+) -> tuple[float, float] | None:
+    """Between which slopes that of a function may lie which stands still here, and jumps from stair to stair.
+
+    None where it does not, or goes on from where it stands still, as a net with a dead unit does.
+    """
+    y, slopes, stairs = tried(f, x), [], 0
+    for sign in 1.0, -1.0:
+        met, slope = [y], 0.0
+        for h in (*reversed(steps), *(part * max(abs(x), 1.0) for part in _FURTHER)):
+            there = tried(f, x + sign * h)
+            if not math.isfinite(there) or 0.0 < abs(there - y) <= SAFETY * eps * abs(y):
+                return None
+            if there == met[-1]:
+                continue
+            if tried(f, x + sign * h * _BESIDE) != there:
+                return None
+            met.append(there)
+            slope = slope or (there - y) / (sign * h)
+            if len(met) > 2:
+                break
+        stairs += len(met) - 1
+        slopes.append(slope)
+    low, high = min(slopes), max(slopes)
+    if stairs < 2:  # one jump hides no slope
+        return None
+    return low * _STAIRS if low < 0.0 else low / _STAIRS, high * _STAIRS if high > 0.0 else high / _STAIRS
 
 
 @np.errstate(all="ignore")

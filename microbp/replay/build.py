@@ -23,7 +23,7 @@ from microbp.array import array
 from microbp.errors import BranchWarning
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, Outside, held_by, is_iterator, of_library, words_of
+from microbp.outside import MOST, PLAIN, Asked, Outside, held_by, is_iterator, of_library, words_of
 from microbp.record import with_sites
 from microbp.recording.comparisons import Compared, tracing, watched, watching
 from microbp.recording.sites import user_level
@@ -148,7 +148,8 @@ class Traced:
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
     reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept; one
-    of a function that draws random numbers, or from an iterator, is not, and a BranchWarning says so.
+    of a function that draws random numbers, or from an iterator, that reads a clock, or that goes by what it
+    has left outside itself, such as a count, is not, and a BranchWarning says so.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -227,16 +228,22 @@ class Traced:
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(shapes), words
-        fixed, left, draws = _around(self._words, self._function, static)
+        fixed, left, draws, made = _around(self._words, self._function, static)
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
         for around, program in kept:
             if around == (fixed, left):
                 return program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+        sample = [each[0] if self._batched else each for each in arrays]
         outside = Outside(*draws, apart=None)
-        program = self._trace([each[0] if self._batched else each for each in arrays], static)
-        if drawn := outside.drawn or outside.changed():
+        with Asked(outside.iterators) as asked:
+            program = self._trace(sample, static)
+        _, after, _, remade = _around(self._words, self._function, static)
+        drawn = asked.first() or outside.changed()
+        if not drawn and (after, remade) != (left, made):
+            drawn = self._fed(program, sample, static)
+        if drawn:
             warnings.warn(
                 f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
                 "and all samples of a batch share what is drawn; give that as an argument",
@@ -244,11 +251,33 @@ class Traced:
                 stacklevel=user_level(),
             )
         else:
-            kept.append(((fixed, _around(self._words, self._function, static)[1]), program))
+            kept.append(((fixed, after), program))
         return program
 
+    def _fed(self, program: Program, sample: list[Floats], static: dict[str, Any]) -> str:
+        """What the function has put outside of it and goes by itself, by its name; empty if there is nothing.
+
+        It is recorded once more, from where it has left things, and all is set back.
+        """
+        outside, options = Outside(self._function, *static.values()), self._options
+        try:
+            outputs, inputs, _ = self._recorded(sample, static)
+            again = capture_values(outputs, inputs, options["params"], options["names"])[0]
+            return "" if program.captured.computes(again) else outside.changed() or self._name
+        except Exception:  # noqa: BLE001 (the call that is told of it is the next)
+            return outside.changed() or self._name
+        finally:
+            outside.restore()
+
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
-        """Record the function for one sample; each comparison of Values in it is noted."""
+        """The program of the function, recorded for one sample."""
+        outputs, inputs, compared = self._recorded(sample, static)
+        return compiled_program(outputs, inputs, compared=compared, **self._options)
+
+    def _recorded(
+        self, sample: list[Floats], static: dict[str, Any]
+    ) -> tuple[Any, list[Value], list[Compared]]:
+        """What the function gives for one sample, its inputs, and each comparison of Values in it."""
         code = getattr(self._function, "__code__", None)
         bound = isinstance(self._function, MethodType)
         words = code.co_varnames[bound : code.co_argcount] if code else ()
@@ -263,7 +292,7 @@ class Traced:
                 f"{self._name} returned an object of type {type(outputs).__name__}, not Values: nothing "
                 "that depends on its arguments was recorded"
             )
-        return compiled_program(outputs, inputs, compared=seen.found, **self._options)
+        return outputs, inputs, seen.found
 
     def __get__(self, instance: Any, owner: Any) -> Traced:
         if instance is None:
@@ -302,7 +331,7 @@ def _given(argument: Any) -> Any:
 Around = tuple[list[Any], list[Any]]
 #: What gives another answer each time; beside the generators that all functions share.
 _GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
-_IN_A_LIST = "[]"
+_IN_A_LIST, _MADE = "[]", "()"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
     "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
@@ -310,18 +339,20 @@ _ANY = {
 }  # fmt: skip
 
 
-def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[Any]]:
+def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
     """What stands for what a function finds outside of it; where that is another, it is traced anew.
 
-    The third list has what it may draw from. ``words`` are those of its code as far as they are known, and
+    The third list has what it may draw from, the fourth stands for the Values that objects have computed and
+    kept, of which none makes it another. ``words`` are those of its code as far as they are known, and
     grow to all of them.
     """
     known = -1
     while known < len(words):
-        known, fixed, left, draws = len(words), list[Any](), list[Any](), list[Any]()
+        known, found = len(words), tuple[list[Any], ...](([], [], [], []))
+        fixed, left, draws, made = found
         for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
             if isinstance(held, Value):
-                left.append(id(held))
+                (made if name == _MADE else left).append(id(held))
             elif isinstance(held, (Number, *PLAIN)):
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif isinstance(held, FunctionType):
@@ -331,14 +362,14 @@ def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[An
                 words.add("getattr")
             elif is_iterator(held) or isinstance(held, _GENERATORS):
                 draws.append(held)
-    return fixed, left, draws
+    return fixed, left, draws, made
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     """What something holds; of more than :data:`SHORT` numbers none, which are data.
 
-    Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
-    Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
+    The Values that an object has computed are told apart: nets keep what they gave last. Of one that is no
+    Module there is what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
     if isinstance(held, (Value, Number, *PLAIN)) or type(held).__module__ == "logging":
         return []  # each logger leads to all others
@@ -358,9 +389,11 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     if isinstance(held, type) or all(each is not kind for _, each in inner):
         return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
     found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
+    made = [(_MADE, each) for _, each in found if getattr(each, "_rule", None)]
     found = [item for item in found if getattr(item[1], "_rule", None) is None]
     if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
-        return [*found, (kind.__name__, kind)]
+        return [*found, *made, (kind.__name__, kind)]
     found += chain.from_iterable(vars(each).items() for each in kind.__mro__[:-1])
     dunder = ("__init__", "__dict__")
-    return [item for item in found if item[0] in words or (item[0][:2] == "__" and item[0] not in dunder)]
+    read = (item for item in found if item[0] in words or (item[0][:2] == "__" and item[0] not in dunder))
+    return [*made, *read]

@@ -38,8 +38,12 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
 
 def blame(
     captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool, slopes: bool
-) -> None:
-    """Raise the error of the first of some samples that has one; not being ``finite`` may be one."""
+) -> dict[int, Floats]:
+    """Raise the error of the first of some samples that has one; not being ``finite`` may be one.
+
+    Where there is none: the outputs of each as the eager engine has them, whose sums go from term to term.
+    """
+    outputs = {}
     for sample in samples:
         row, where = x[sample].tolist(), "" if len(x) == 1 else f"sample {sample}: "
         missing = [name for name, each in zip(captured.input_names, row, strict=True) if math.isnan(each)]
@@ -54,6 +58,8 @@ def blame(
             told, _ = of_slopes(graph, leaves, *found) if found else of_values(graph)
             if told:
                 raise NotFiniteResult(f"{where}{told}", sample)
+        outputs[sample] = numbers[[*captured.outputs]]
+    return outputs
 
 
 def _refuse(graph: Graph, at: int, where: str) -> None:

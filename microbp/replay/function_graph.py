@@ -55,6 +55,15 @@ class Captured(NamedTuple):
         """The numbers of the leaves by position, as :func:`microbp.sweeps.forward` takes them."""
         return dict(zip((*self.inputs, *self.params), (*sample, *theta), strict=True))
 
+    def computes(self, other: Captured) -> bool:
+        """Whether another one computes the same, from the same numbers by the same operations."""
+        mine, theirs = self.graph, other.graph
+        same = all(
+            getattr(mine, column).tobytes() == getattr(theirs, column).tobytes()
+            for column in ("op", "args", "consts", "data")
+        )
+        return same and mine.rules == theirs.rules and self[1:4] == other[1:4]
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """The name of each input; x and its index where it has none."""

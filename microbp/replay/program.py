@@ -245,7 +245,8 @@ class Program:
         found = self._run(lambda at: self._form.run("values", x[at], theta), x, theta)
         values = np.concatenate([part for part, _ in found]) if len(found) > 1 else found[0][0]
         if not (sound := np.isfinite(values)).all():
-            self._blame(x, theta, ~sound.all(axis=1))
+            for sample, outputs in self._blame(x, theta, ~sound.all(axis=1)).items():
+                values[sample] = outputs
         return values.reshape(shape)[()]
 
     def value_and_grad(
@@ -338,10 +339,10 @@ class Program:
             costs, cost, gradient[:] = np.concatenate([part for part, *_ in found]), math.nan, sums
         if dx is None and math.isfinite(cost):
             return cost, costs
+        for sample, outputs in self._blame(x, theta, ~np.isfinite(costs)).items():
+            costs[sample] = outputs[0]
         with np.errstate(all="ignore"):
             cost = float(np.add.reduce(costs) if len(costs) > 1 else costs[0])
-        if not math.isfinite(cost):
-            self._blame(x, theta, ~np.isfinite(costs))
         if self.finite and not (np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all())):
             self._blame(x, theta, slopes=True)
         return cost, costs
@@ -360,10 +361,10 @@ class Program:
             self._blame(x, theta, finite=False)
         return found
 
-    def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> None:
+    def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> dict[int, Floats]:
         """Raise the error of the eager engine, if there is one, in a sample of these or in any."""
         samples = range(len(x)) if suspects is None else np.flatnonzero(suspects).tolist()
-        blame(self.captured, x, theta, samples, **{"finite": self.finite, "slopes": False, **what})
+        return blame(self.captured, x, theta, samples, **{"finite": self.finite, "slopes": False, **what})
 
     # ----------------------------------------------------------------------- the Values behind it
     def assign(self, theta: Floats) -> None:
