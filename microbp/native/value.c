@@ -12,6 +12,9 @@
 #define Py_BUILD_CORE /* for where a frame is; elsewhere it is asked for what everybody may know */
 #include <internal/pycore_frame.h>
 #undef Py_BUILD_CORE
+#elif PY_VERSION_HEX < 0x030B0000
+#include <frameobject.h>
+#define PyFrame_GetLasti(frame) (2 * (frame)->f_lasti)
 #endif
 
 #include "machine.h"
@@ -415,7 +418,9 @@ static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
     Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
-    return within || PySet_GET_SIZE(known.grouped) || PySet_GET_SIZE(known.sited) ? noted(node, within) : node;
+    if (within || PySet_GET_SIZE(known.grouped)) return noted(node, within);
+    if (PySet_GET_SIZE(known.sited) && !(node->note = place_note())) Py_CLEAR(node);
+    return node;
 }
 
 static PyObject *recorded(int op, PyObject *first, PyObject *second) {
