@@ -173,7 +173,7 @@ class TestRecorded:
             yield x * 2.0
 
         first, second = here(3), here(2)
-        x, double = Value(2.0), lambda x: x + x  # noqa: E731
+        x, double = Value(2.0), lambda x: x + x
         line = here(1)
         for _ in range(3):
             assert [y.site for y in [double(x), x * 3.0, double(x)]] == [line, here(), line]
