@@ -28,6 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import microbp
 
 try:
@@ -40,6 +42,8 @@ SAMPLE_NS = 100_000_000
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 #: Operations in each sample of a chain, whatever its length.
 CHAINED = 1_000_000
+#: Operations of a graph whose memory is new to the process.
+LARGEST = 10_000_000
 INPUTS = 32
 
 
@@ -217,7 +221,10 @@ def readme(rounds: int) -> list[Row]:
     """The example as it runs, and with the garbage collector switched off."""
     theirs = None if MicrogradValue is None else lambda: expression(MicrogradValue)
     work = (lambda: expression(microbp.Value), theirs, WRITTEN, rounds)
-    rows = [beside("(a) README expression, record + backward", *work, ">= 5 x faster")]
+    rows = [beside("(a) README expression, record + backward", *work, ">= 30 x faster")]
+    if isinstance(cost := rows[0].microbp, Spread):
+        whole = Spread(*(WRITTEN * each for each in cost))
+        rows.append(Row("    the whole expression", "ns", whole, "", "", "<= 1,000 (oxigrad: 5,500)"))
     gc.disable()
     try:
         rows.append(beside("    the same with the collector off", *work))
@@ -290,18 +297,76 @@ def by_length(rounds: int, full: bool) -> list[Row]:
     return rows
 
 
-def sites(rounds: int) -> Row:
+def seconds(work: Callable[[], Any]) -> tuple[float, float]:
+    """What ``work`` takes of this process, and of the system for it: page faults, above all."""
+    gc.collect()
+    before = os.times()
+    work()
+    after = os.times()
+    return after.user - before.user, after.system - before.system
+
+
+def in_fresh_memory(rounds: int) -> list[Row]:
+    """A chain of 10^7 in memory that is new to the process, beside NumPy writing to as much of it.
+
+    What the system takes to hand out pages is what no program is spared that writes to them.
+    """
+    size = round(peak_bytes(partial(chain, microbp.Value, SIZES[-1])) / SIZES[-1] * LARGEST)
+    short, own, system, numpy = (list[float]() for _ in range(4))
+    for _ in range(rounds):
+        [[few]] = chains(microbp.Value, SIZES[:1], 1, CHAINED)
+        ours = seconds(partial(chain, microbp.Value, LARGEST))
+        theirs = seconds(lambda: np.empty(size, np.uint8).fill(1))
+        for each, taken in zip((own, system, numpy), (*ours, sum(theirs)), strict=True):
+            each.append(1e9 * taken / LARGEST)
+        short.append(few)
+    whole = [sum(both) for both in zip(own, system, strict=True)]
+    return [
+        Row("(f) chain of 10^7 in fresh memory", "ns/op", spread(whole), "", ratios(whole, short), "flat"),
+        Row("    without what the system takes", "ns/op", spread(own), "", ratios(own, short), "<= 1.5"),
+        Row(
+            f"    that, beside NumPy writing {size / 1e9:.1f} GB", "ns/op", spread(system), spread(numpy),
+            ratios(numpy, system),
+        ),
+    ]  # fmt: skip
+
+
+def in_calls() -> None:
+    """400 operations, two in each call of a function of the user's."""
+    x = microbp.Value(1.0)
+    for _ in range(200):
+        _in_a_call(x)
+
+
+def _in_a_call(x: microbp.Value) -> Any:
+    return x * x + x
+
+
+def sites(rounds: int) -> list[Row]:
     """What it costs to note the line of user code with each node."""
+    net, x = microbp.MLP(2, [16, 16, 1], seed=0), [microbp.Value(0.3), microbp.Value(0.7)]
+    works: list[tuple[str, Callable[[], Any], int]] = [
+        ("(d) recording with record_sites(), one function", recording_only, 400),
+        ("    in calls of a small function", in_calls, 400),
+        ("    in the layers of a net, per neuron", partial(net, x), 33),
+    ]
+    rows = []
+    for what, work, count in works:
 
-    def noting() -> None:
-        microbp.record_sites()
-        try:
-            recording_only()
-        finally:
-            microbp.record_sites(on=False)
+        def often(work: Callable[[], Any] = work) -> None:
+            for _ in range(100):  # to switch it on and off is not what is asked for
+                work()
 
-    off, on = ([t / 400 for t in times] for times in in_turns(rounds, recording_only, noting))
-    return Row("(d) recording with record_sites()", "ns/op", spread(on), "", ratios(on, off), "")
+        def noting(often: Callable[[], Any] = often) -> None:
+            microbp.record_sites()
+            try:
+                often()
+            finally:
+                microbp.record_sites(on=False)
+
+        off, on = ([t / count / 100 for t in times] for times in in_turns(rounds, often, noting))
+        rows.append(Row(what, "ns/op", spread(on), "", ratios(on, off), "<= 1.5"))
+    return rows
 
 
 def dots(rounds: int) -> list[Row]:
@@ -326,7 +391,8 @@ def measure(rounds: int, full: bool) -> list[Row]:
         control(rounds),
         memory(),
         *by_length(rounds, full),
-        sites(rounds),
+        *(in_fresh_memory(min(rounds, 3)) if full else ()),
+        *sites(rounds),
         *dots(rounds),
     ]
 

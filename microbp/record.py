@@ -244,7 +244,7 @@ class no_grad(Around):  # noqa: N801 (used like a function)
 def record_sites(on: bool = True) -> bool:
     """From now on keep with each recorded value the line of user code that made it (``Value.site``).
 
-    Off at first, since recording then takes up to half as long again (see ``bench/``); errors name the line
+    Off at first, since recording then takes up to 1.4 times as long (see ``bench/``); errors name the line
     in any case. Returns whether it was on before.
     """
     before = _Always in with_sites.inside

@@ -10,7 +10,9 @@ import pickle
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,52 @@ class TestRecorded:
         named = y
         named.name = "y"
         assert (copy.deepcopy(named).name, copy.deepcopy(named).site) == ("y", line)
+
+    def test_of_code_that_lies_where_other_code_lay(self) -> None:
+        """Places are remembered by where instructions lie: more of them here than are remembered at once."""
+        x, found = Value(2.0), []
+        for n in range(3000):
+            names = {"x": x}
+            exec(compile("\n" * n + "y = x * x", "made.py", "exec"), names)
+            found.append(names["y"].site)
+        assert found == [f"made.py:{n + 1}" for n in range(3000)]
+
+    def test_of_code_that_shares_its_instructions(self) -> None:
+        def square(x: Value) -> Value:
+            return x * x
+
+        other = types.FunctionType(square.__code__.replace(co_filename="other.py", co_firstlineno=7), {})
+        sites = [each(Value(2.0)).site for each in (square, other, square, other)]
+        assert sites == 2 * [here(4), "other.py:8"]
+
+    def test_in_comprehensions_lambdas_and_generators_in_turns(self) -> None:
+        def several(x: Value) -> Iterator[Value]:
+            yield x * 1.0
+            yield x * 2.0
+
+        first, second = here(3), here(2)
+        x, double = Value(2.0), lambda x: x + x
+        line = here(1)
+        for _ in range(3):
+            assert [y.site for y in [double(x), x * 3.0, double(x)]] == [line, here(), line]
+            assert {y.site for y in [x * n for n in (1.0, 2.0)]} == {here()}
+            turns = [y.site for pair in zip(several(x), several(x), strict=True) for y in pair]
+            assert turns == [first, first, second, second]
+
+    def test_under_tracing_and_in_threads(self) -> None:
+        def work() -> list[str | None]:
+            x = Value(2.0)
+            return [y.site for _ in range(50) for y in (x * x, x + x, -x)]
+
+        line = here(2)
+        sys.settrace(lambda *_: None)
+        try:
+            traced = work()
+        finally:
+            sys.settrace(None)
+        with ThreadPoolExecutor(4) as pool:
+            several = [each.result() for each in [pool.submit(work) for _ in range(8)]]
+        assert {*traced, *(site for sites in several for site in sites)} == {line}
 
     def test_where_no_line_is_the_user_s(self) -> None:
         made: list[Value] = []

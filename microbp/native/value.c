@@ -8,6 +8,14 @@
 #include <Python.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#if PY_VERSION_HEX >> 16 == 0x030B
+#define Py_BUILD_CORE /* for where a frame is; elsewhere it is asked for what everybody may know */
+#include <internal/pycore_frame.h>
+#undef Py_BUILD_CORE
+#elif PY_VERSION_HEX < 0x030B0000
+#include <frameobject.h>
+#define PyFrame_GetLasti(frame) (2 * (frame)->f_lasti)
+#endif
 
 #include "machine.h"
 #include "single.h"
@@ -324,39 +332,56 @@ static void value_dealloc(PyObject *self) { end(self, 1); }
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
 /* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
-static struct place {
-    PyCodeObject *code; /* which the note holds */
-    int offset;
-    PyObject *note;
+typedef struct {
+    const void *in; /* the code object; in 3.11 the instruction, which is the key alone */
+    Py_ssize_t offset;
+} Key;
+static struct {
+    Key key;
+    PyObject *note; /* which holds the code */
 } places[1024];
 
-static inline struct place *place_of(PyFrameObject *frame, PyCodeObject **code, int *offset) {
-    *code = PyFrame_GetCode(frame), *offset = PyFrame_GetLasti(frame);
-    Py_DECREF(*code); /* the frame has it */
-    return places + ((uintptr_t)*code >> 5 ^ (uintptr_t)*offset >> 1) % 1024;
+#if PY_VERSION_HEX >> 16 == 0x030B && !defined(MICROBP_FRAMES)
+static inline Key key_of(PyCodeObject *code, int offset) { return (Key){code->co_code_adaptive + offset, 0}; }
+
+/* The innermost place, without a frame object, which would be made anew in each call of a function. */
+static inline Key key_here(void) {
+    const _PyInterpreterFrame *frame = PyThreadState_Get()->cframe->current_frame;
+    return (Key){frame ? frame->prev_instr : NULL, 0};
 }
+#else
+static inline Key key_of(PyCodeObject *code, int offset) { return (Key){code, offset}; }
+
+static inline Key key_here(void) {
+    PyFrameObject *frame = PyEval_GetFrame();
+    PyCodeObject *code = frame ? PyFrame_GetCode(frame) : NULL;
+    Py_XDECREF(code); /* the frame has it */
+    return code ? key_of(code, PyFrame_GetLasti(frame)) : (Key){NULL, 0};
+}
+#endif
+
+static inline int place_of(Key key) { return (int)(((uintptr_t)key.in ^ (uintptr_t)key.offset) >> 1 & 1023); }
+static inline int is_at(int place, Key key) { return places[place].key.in == key.in && places[place].key.offset == key.offset; }
 
 /* The note of a place that is new, or not in the innermost function. */
-static __attribute__((noinline)) PyObject *new_place_note(PyFrameObject *frame) {
+static __attribute__((noinline)) PyObject *new_place_note(void) {
+    PyFrameObject *frame = PyEval_GetFrame(); /* the innermost one is borrowed */
     PyObject *found = NULL;
     Py_XINCREF(frame);
     while (frame && !found) {
-        PyCodeObject *code;
-        int offset;
-        struct place *place = place_of(frame, &code, &offset);
-        if (place->code == code && place->offset == offset) {
-            found = Py_NewRef(place->note);
-            break;
-        }
-        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
-        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        const int offset = PyFrame_GetLasti(frame), place = place_of(key_of(code, offset));
+        PyObject *users = NULL;
+        if (is_at(place, key_of(code, offset))) found = Py_NewRef(places[place].note);
+        else if (!(users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename))))
+            users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
         if (users == Py_True && (found = Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None))) {
-            PyObject *before = place->note;
-            *place = (struct place){code, offset, Py_NewRef(found)};
+            PyObject *before = places[place].note;
+            places[place].key = key_of(code, offset), places[place].note = Py_NewRef(found);
             Py_XDECREF(before);
         }
         PyFrameObject *outer = users == Py_False ? PyFrame_GetBack(frame) : NULL;
-        Py_XDECREF(users);
+        Py_DECREF(code), Py_XDECREF(users);
         Py_SETREF(frame, outer);
     }
     Py_XDECREF(frame);
@@ -365,11 +390,9 @@ static __attribute__((noinline)) PyObject *new_place_note(PyFrameObject *frame) 
 
 /* The note of the place that the user's code has reached; a new reference. */
 static inline PyObject *place_note(void) {
-    PyFrameObject *frame = PyEval_GetFrame(); /* the innermost one is borrowed */
-    PyCodeObject *code = NULL;
-    int offset = 0;
-    struct place *place = frame ? place_of(frame, &code, &offset) : NULL;
-    return place && place->code == code && place->offset == offset ? Py_NewRef(place->note) : new_place_note(frame);
+    const Key key = key_here();
+    const int place = place_of(key);
+    return places[place].note && is_at(place, key) ? Py_NewRef(places[place].note) : new_place_note();
 }
 
 /* The node with the group that code is in, `within` if it is known, and with the place; these are kept. */
@@ -395,7 +418,9 @@ static inline Node *new_node(PyObject *rule, double y, PyObject *within) {
     Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
-    return within || PySet_GET_SIZE(known.grouped) || PySet_GET_SIZE(known.sited) ? noted(node, within) : node;
+    if (within || PySet_GET_SIZE(known.grouped)) return noted(node, within);
+    if (PySet_GET_SIZE(known.sited) && !(node->note = place_note())) Py_CLEAR(node);
+    return node;
 }
 
 static PyObject *recorded(int op, PyObject *first, PyObject *second) {
