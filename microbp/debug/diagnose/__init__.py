@@ -133,8 +133,6 @@ def diagnose(
     return diagnosis
 
 
-
-
 # ----------------------------------------------------------------------------------------- neurons
 def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
     """A row for each activation of ``net``, which is called like by ``fit`` with one sample after another."""

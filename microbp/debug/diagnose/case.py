@@ -237,8 +237,7 @@ class Diagnosis(Shown):
         """The report as Markdown."""
         return self.table(10**9).markdown()
 
-    def _markdown(self) -> str:
-        return self.markdown()
+    _markdown = markdown
 
 
 # ------------------------------------------------------------------------------- what is looked at

@@ -548,10 +548,8 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
 
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
-    largest = rms = max(map(abs, gradients))
-    if 0.0 < largest < math.inf:
-        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
-    return LayerRow(name, len(gradients), rms)
+    count = len(gradients)
+    return LayerRow(name, count, math.hypot(*(each / math.sqrt(count) for each in gradients)))
 
 
 def layers(case: Case) -> Told:
