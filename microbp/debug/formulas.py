@@ -56,6 +56,11 @@ def group_words(node: Node) -> str:
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
 
 
+def unit_of(node: Node) -> str:
+    """The module or group that a node belongs to, whichever call it was; empty for none."""
+    return ".".join(name for name, _ in node.group)
+
+
 def repeated(node: Node, position: int) -> bool:
     """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
     return sum(isinstance(each, int) and each == position for each in node.operands) > 1
