@@ -76,14 +76,12 @@ class Place:
         return Held(None if later else node.data, grad, final, missing)
 
     def received(self, position: int) -> str:
-        """How much of a gradient has arrived: ``final``, ``1 of 2``, ``nothing to come``."""
+        """How much of a gradient has arrived: ``final``, ``1 of 2``."""
         total, missing = len(self.pass_.received[position]), self.held(position).missing
         if position == self.graph.root.position:
             return "the seed"
         if not self.graph.nodes[position].requires_grad:
             return "a constant"
-        if not total:
-            return "nothing to come"
         return f"{total - missing} of {total}" if missing else "final"
 
 

@@ -72,15 +72,14 @@ class Case:
     """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
 
     def __init__(
-        self, given: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
+        self, given: Graph, parameters: list[Parameter], words: Words, huge: float, alive: set[str]
     ) -> None:
         #: As it is, also where parameters have moved since it was recorded; and the graph as recorded.
         self.given, self.trace = given, Trace(given)
         self.graph, self.received = self.trace.graph, self.trace.received
-        #: From ``huge`` on a gradient is huge.
-        self.parameters, self.words, self.huge = parameters, words, huge
-        #: Neurons that work for other samples, by the names that their parameters may begin with.
-        self.alive = frozenset(alive)
+        #: From ``huge`` on a gradient is huge; ``alive`` are neurons that work for other samples, by the
+        #: names that their parameters may begin with.
+        self.parameters, self.words, self.huge, self.alive = parameters, words, huge, alive
         #: The gradient of the root by each node, 0 for what receives none; the sum of the sizes in it.
         self.upstream = [each or 0.0 for each in self.trace.gradients()]
         self.size = [*(sum(abs(got.amount) for got in each) for each in self.received[:-1]), 1.0]
@@ -115,14 +114,11 @@ class Case:
         """The numbers of all operands."""
         return numbers_of(self.graph, node)
 
-    def found(
-        self, kind: str, key: str, about: Node | str, parameters: Iterable[str] = (),
-        numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, **facts: Any,
-    ) -> Finding:  # fmt: skip
-        """A finding about a node, or about what is called so; a leaf has the line of its use."""
-        if isinstance(about, Node) and (got := self.trace.largest(about.position)):
-            site = site or self.graph.nodes[got.user].site
-        return self.words.finding(kind, key, about, parameters, numbers, site, **facts)
+    def found(self, kind: str, key: str, about: Node | str, *more: Any, **facts: Any) -> Finding:
+        """A finding as :meth:`Words.finding` makes it; a leaf has the line of its use."""
+        made = self.words.finding(kind, key, about, *more, **facts)
+        got = None if made.position is None else self.trace.largest(made.position)
+        return made._replace(site=made.site or self.graph.nodes[got.user].site) if got else made
 
 
 def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
@@ -447,6 +443,19 @@ class Use:
             node = next((each for each in zero if each.rule is not None), zero[0])
         return case.words("given as 0", name=node.name)
 
+    def blamed(
+        self, kind: str, causes: Causes, parameters: Sequence[str], numbers: Iterable[tuple[str, float]],
+        cause: str = "", **facts: Any,
+    ) -> Finding:  # fmt: skip
+        """The finding that it is to blame for gradients of that kind."""
+        case, operand = self.case, self.case.graph.nodes[int(self.node.operands[self.place])]
+        key = cause or next(key for key, holds in causes if holds(self))
+        numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
+        facts |= {"op": case.words.spoken(self.node), "names": case.words.in_parts(parameters)}
+        told = {**facts, **self.facts, "operand": operand.name}
+        made = case.found(kind, key, self.node, parameters, numbers, operand.site, **told)
+        return made._replace(what=case.words(kind, **facts, why=made.what))
+
 
 #: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
 Causes = tuple[tuple[str, Callable[[Use], bool]], ...]
@@ -470,21 +479,6 @@ HUGE: Causes = (
     ("multiplied by a large number", lambda use: use.partner is not None),
     ("steep operation", lambda _: True),
 )
-
-
-def blame(
-    case: Case, kind: str, causes: Causes, at: tuple[int, int], parameters: Iterable[str],
-    numbers: Iterable[tuple[str, float]], cause: str = "", **facts: Any,
-) -> Finding:  # fmt: skip
-    """The finding that a use, of the operand at a place of a node, is to blame for gradients of that kind."""
-    node = case.graph.nodes[at[0]]
-    use, operand = Use(case, node, at[1]), case.graph.nodes[int(node.operands[at[1]])]
-    key = cause or next(key for key, holds in causes if holds(use))
-    numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
-    facts |= {"op": case.words.spoken(node), "names": case.words.in_parts(parameters)}
-    told = {**facts, **use.facts, "operand": operand.name}
-    made = case.found(kind, key, node, parameters, numbers, operand.site, **told)
-    return made._replace(what=case.words(kind, **facts, why=made.what))
 
 
 # --------------------------------------------------------------------------------------------- zero
@@ -599,7 +593,7 @@ def _zero(
     again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
     numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
-    return blame(case, "zero gradient", ZERO, (position, place), names, numbers, cause, **facts)
+    return Use(case, nodes[position], place).blamed("zero gradient", ZERO, names, numbers, cause, **facts)
 
 
 # ------------------------------------------------------------------------------------ tiny and huge
@@ -645,8 +639,8 @@ def _sized(case: Case, kind: str, depth: str, several: Sequence[tuple[int, Way]]
     facts["tail"] = say("huge tail", **facts, largest=told, names=say.in_parts(names))
     numbers = [("gradient", gradient), ("largest factor" if is_huge else "local", got.local)]
     if not depth:
-        at, causes = (got.user, got.place), HUGE if is_huge else ZERO
-        return blame(case, kind, causes, at, names, numbers, **facts)
+        use = Use(case, case.graph.nodes[got.user], got.place)
+        return use.blamed(kind, HUGE if is_huge else ZERO, names, numbers, **facts)
     grows = [math.log(abs(each.local)) for each in path if abs(each.local) > 1.2]
     mean = math.exp(sum(grows) / max(1, len(grows))) if is_huge else abs(gradient) ** (1.0 / way.steps)
     numbers += [("steps", float(way.steps)), ("per step", mean)]
@@ -668,8 +662,10 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
 
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
-    count = len(gradients)
-    return LayerRow(name, count, math.hypot(*(each / math.sqrt(count) for each in gradients)))
+    largest = rms = max(map(abs, gradients))
+    if 0.0 < largest < math.inf:
+        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
+    return LayerRow(name, len(gradients), rms)
 
 
 def layers(case: Case) -> Told:

@@ -455,24 +455,24 @@ class Diagnosis(Shown):
         columns = (">", *words("columns").split(","))[: last + 1]
         return Table(f"{self.title}: {found}", columns, rows, tuple(notes))
 
-    def _more(self, words: Words) -> list[str]:
+    def _more(self, words: Words) -> Iterator[str]:
         """What stands below the findings."""
-        shown, told = self.findings[:SHOWN], []
+        shown = self.findings[:SHOWN]
         if len(self.findings) > SHOWN:
-            told.append(words("not shown", n=len(self.findings) - SHOWN))
+            yield words("not shown", n=len(self.findings) - SHOWN)
         if shown and all(each.site is None for each in shown) and shown[0].position is not None:
-            told.append(words("lines"))
+            yield words("lines")
         fine = [row for row in self.neurons if row.verdict == "fine"]
         off, some = [row for row in fine if row.inactive], ""
         if off:
             worst = max(off, key=lambda row: row.inactive / row.samples)
             some = words("neurons off", n=len(off), name=worst.name, k=worst.inactive, m=worst.samples)
         if self.neurons:
-            told.append(words("neurons fine", n=len(fine), m=len(self.neurons), some=some))
-        return told
+            yield words("neurons fine", n=len(fine), m=len(self.neurons), some=some)
 
     def markdown(self) -> str:
         """The report as Markdown."""
         return self.table(10**9).markdown()
 
-    _markdown = markdown
+    def _markdown(self) -> str:
+        return self.markdown()
