@@ -38,7 +38,7 @@ from microbp import (
     sin,
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
-from microbp.debug.diagnose.words import CAUSES, SENTENCES
+from microbp.debug.diagnose.findings import CAUSES, SENTENCES
 from microbp.functions import maximum
 from microbp.optim import SGD
 from microbp.record import record

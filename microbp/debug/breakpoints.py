@@ -61,6 +61,12 @@ class Place:
             return self.computed[self.at]
         return self.graph.root if self.step is None else self.graph.nodes[self.step.node]
 
+    def find(self, name: str) -> Node:
+        """The value of that name, without one that here; Refusal says which was probably meant."""
+        if name and name not in self.graph._called:
+            raise _nothing_called(name, self.graph)
+        return self.graph[name] if name else self.node
+
     def held(self, position: int) -> Held:
         """What is known of a value here. On the way forward it has no number before it is computed."""
         node, done = self.graph.nodes[position], max(self.at, 0)
@@ -70,14 +76,12 @@ class Place:
         return Held(None if later else node.data, grad, final, missing)
 
     def received(self, position: int) -> str:
-        """How much of a gradient has arrived: ``final``, ``1 of 2``, ``nothing to come``."""
+        """How much of a gradient has arrived: ``final``, ``1 of 2``."""
         total, missing = len(self.pass_.received[position]), self.held(position).missing
         if position == self.graph.root.position:
             return "the seed"
         if not self.graph.nodes[position].requires_grad:
             return "a constant"
-        if not total:
-            return "nothing to come"
         return f"{total - missing} of {total}" if missing else "final"
 
 
@@ -162,10 +166,6 @@ class Expression:
             return False
 
 
-def _finite(_: Place, at: Contribution) -> bool:
-    return all(map(math.isfinite, (at.graph.nodes[at.operand].data, at.after, at.local)))
-
-
 #: The words about a contribution, what they mean, and what they are at one.
 WORDS: dict[str, tuple[str, Callable[[Place, Contribution], Any]]] = {
     "data": ("the number of the value that receives", lambda _, at: at.graph.nodes[at.operand].data),
@@ -175,7 +175,10 @@ WORDS: dict[str, tuple[str, Callable[[Place, Contribution], Any]]] = {
     "upstream": ("the gradient that is passed on", lambda place, at: place.pass_.steps[at.step - 1].upstream),
     "local": ("the local derivative", lambda _, at: at.local),
     "missing": ("how many contributions it still waits for", lambda _, at: at.missing),
-    "finite": ("whether data, grad and local are finite", _finite),
+    "finite": (
+        "whether data, grad and local are finite",
+        lambda _, at: all(map(math.isfinite, (at.graph.nodes[at.operand].data, at.after, at.local))),
+    ),
     "final": ("whether no contribution is missing", lambda _, at: not at.missing),
     "sign_change": ("whether grad has another sign than before", lambda _, at: at.turns),
 }
@@ -285,13 +288,6 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
         near = ", ".join(map(str, sorted(ours, key=lambda each: (abs(each - line), each))[:6]))
         raise Refusal(f"no value was recorded on line {line} of {wanted.name}; nearest: {near}")
     return frozenset(ours[line])
-
-
-def find(graph: Graph, name: str) -> Node:
-    """The value of that name; where there is none, Refusal says what was probably meant."""
-    if name not in graph._called:
-        raise _nothing_called(name, graph)
-    return graph[name]
 
 
 def _nothing_called(text: str, graph: Graph, kind: str = "value") -> Refusal:

@@ -32,33 +32,12 @@ TOLERANCE = 1e-12
 #: How many significant digits a rounded number in a formula has; one with fewer is exact.
 DIGITS = 9
 
-
 ELLIPSIS = Math("…", r"\dots")
-
-
-def joined(parts: Sequence[Math], plain: str, tex: str) -> Math:
-    """Formulas in a row, with a sign between them."""
-    return Math(plain.join(each.text for each in parts), tex.join(each.latex for each in parts))
-
-
-def name_of(node: Node) -> Math:
-    """A node's name."""
-    return spelled(node.name)
-
-
-def quotient(above: Math, below: Math) -> Math:
-    """∂above/∂below."""
-    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
 
 
 def number(x: float) -> Math:
     """A number as it is printed."""
     return spelled(x, DIGITS)
-
-
-def counted(count: int, word: str) -> str:
-    """A number of things: ``1 rule``, ``2 rules``."""
-    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def figure(x: float | None, *, sign: bool = False) -> str:
@@ -75,6 +54,11 @@ def equation(graph: Graph, node: Node) -> str:
 def group_words(node: Node) -> str:
     """The groups of a node: ``net / layers.0 / neurons.2``; a later call says which: ``net (call 2)``."""
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
+
+
+def unit_of(node: Node) -> str:
+    """The module or group that a node belongs to, whichever call it was; empty for none."""
+    return ".".join(name for name, _ in node.group)
 
 
 def repeated(node: Node, position: int) -> bool:
@@ -145,36 +129,6 @@ def product(factors: Sequence[ast.expr]) -> ast.expr:
 def total(terms: Sequence[ast.expr]) -> ast.expr:
     """The terms added."""
     return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), terms)
-
-
-def flat(tree: ast.expr) -> list[ast.expr]:
-    """The factors of a product; a minus sign is the factor -1."""
-    match tree:
-        case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return flat(left) + flat(right)
-        case ast.BinOp(left=ast.UnaryOp(operand=above), op=ast.Div(), right=below):
-            return [ast.Constant(-1.0), ast.BinOp(above, ast.Div(), below)]
-        case ast.UnaryOp(operand=operand):
-            return [ast.Constant(-1.0), *flat(operand)]
-    return [tree]
-
-
-def multiplied(factors: Sequence[ast.expr]) -> ast.expr:
-    """The product with its constants multiplied and put first, and what is repeated as a power."""
-    coefficient, repeated = 1.0, dict[str, list[ast.expr]]()
-    for each in factors:
-        if isinstance(each, ast.Constant) and isinstance(each.value, float):
-            coefficient *= each.value
-        else:
-            repeated.setdefault(ast.dump(each), []).append(each)
-    power = ast.Name("pow")
-    rest = [
-        each[0] if len(each) == 1 else ast.Call(power, [each[0], ast.Constant(float(len(each)))], [])
-        for each in repeated.values()
-    ]
-    if coefficient == -1.0 and rest:
-        return ast.UnaryOp(ast.USub(), product(rest))
-    return product(rest if rest and coefficient == 1.0 else [ast.Constant(coefficient), *rest])
 
 
 def _whole(tree: ast.expr) -> Expression:
@@ -258,7 +212,7 @@ class Formulas:
         """The word for a node."""
         self.used.add(position)
         node = self.graph.nodes[position]
-        return self.word(f"n{position}", node.data, name_of(node))
+        return self.word(f"n{position}", node.data, spelled(node.name))
 
     def _meant(self, tree: ast.expr) -> dict[str, Word]:
         ids = (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))

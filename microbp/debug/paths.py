@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from operator import itemgetter
@@ -138,7 +138,7 @@ def paths(
     engine = float(backward(graph, {graph.roots[-1]: 1.0})[node.position])
     rows = [_row(graph, way, found.size) for _, way in found.largest]
     alike = Counter(row.way for row in rows)
-    rows = [row._replace(way=_words(graph, row, every=alike[row.way] > 1)) for row in rows]
+    rows = [row._replace(way=_words(graph, *row[2:4], every=alike[row.way] > 1)) for row in rows]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     number = f"{found.total:#.8g}" if found.total else "0"
     title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
@@ -194,18 +194,17 @@ def _row(graph: Graph, way: Way | None, size: float) -> PathRow:
         nodes.append(position)
         places.append(place)
     share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
-    row = PathRow(gradient, share, tuple(nodes), tuple(places), "")
-    return row._replace(way=_words(graph, row))
+    return PathRow(gradient, share, tuple(nodes), tuple(places), _words(graph, nodes, places))
 
 
-def _words(graph: Graph, row: PathRow, *, every: bool = False) -> str:
+def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: bool = False) -> str:
     """The nodes of a path by name, unnamed ones only at the ends or if ``every``; of twins with the place."""
     words = []
-    for index, position in enumerate(row.nodes):
-        node, word = graph.nodes[position], plain_name(graph.names[position])
-        if index and repeated(graph.nodes[row.nodes[index - 1]], position):
-            words.append(f"{word} (operand {row.places[index - 1] + 1})")
-        elif node.named or index in (0, len(row.nodes) - 1) or every:
+    for index, position in enumerate(nodes):
+        word = plain_name(graph.names[position])
+        if index and repeated(graph.nodes[nodes[index - 1]], position):
+            words.append(f"{word} (operand {places[index - 1] + 1})")
+        elif every or graph.named[position] or index in (0, len(nodes) - 1):
             words.append(word)
     return " → ".join(words if len(words) <= 2 * ENDS else [*words[:ENDS], "…", *words[-ENDS:]])
 

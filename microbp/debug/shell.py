@@ -19,15 +19,15 @@ from typing import IO, Any
 
 from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at, find
+from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
-from microbp.debug.formulas import counted, equation, figure, group_words, repeated
+from microbp.debug.formulas import equation, figure, group_words, repeated
 from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import NUMBER, plain_name, plain_number
+from microbp.notation import NUMBER, counted, plain_name, plain_number
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted, readable
 from microbp.text.spelling import did_you_mean
@@ -206,10 +206,6 @@ class Shell(cmd.Cmd):
         for text, expression in self.displays.items():
             self.text(f"  {text} = {self._worked_out(expression, quiet=True)}")
 
-    def node(self, name: str) -> Node:
-        """The value of that name, without one the current one."""
-        return find(self.graph, name) if name else self.place.node
-
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
         """The commands that begin so."""
@@ -299,7 +295,7 @@ class Shell(cmd.Cmd):
             if self.place.at > last:
                 raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
         else:
-            node, own = self.node(text), self.trace.step_of(text)
+            node, own = self.place.find(text), self.trace.step_of(text)
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
             last_got = max((got.step for got in self.trace.received[node.position]), default=0)
@@ -313,7 +309,7 @@ class Shell(cmd.Cmd):
         """
         if not self.place.computed:
             raise Refusal(f"{self.graph.root.name} is a leaf: nothing was computed")
-        node = self.node(text) if text else self.place.computed[0]
+        node = self.place.find(text) if text else self.place.computed[0]
         if node.rule is None:
             raise Refusal(f"{text} is a leaf: it was given, not computed")
         self.place.at = self.place.computed.index(node) - len(self.place.computed)
@@ -387,7 +383,7 @@ class Shell(cmd.Cmd):
         if text not in self.graph._called:
             self.text(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
             return
-        node, held = self.node(text), self.place.held(self.node(text).position)
+        node, held = self.place.find(text), self.place.held(self.place.find(text).position)
         self.text(f"{equation(self.graph, node)}{_site(node)}")
         self.text(f"  data {plain_number(node.data)}")
         none = "none yet" if node.requires_grad else "none"
@@ -419,7 +415,7 @@ class Shell(cmd.Cmd):
 
     def do_where(self, text: str) -> None:
         """Show the chain of values from the root to here."""
-        chain = [node := self.node(text)]
+        chain = [node := self.place.find(text)]
         while own := self.trace.received[chain[-1].position]:
             chain.append(self.graph.nodes[own[0].user])
         for index, each in enumerate(reversed(chain)):
@@ -474,17 +470,17 @@ class Shell(cmd.Cmd):
         """
         name, rate = self._rated(text)
         try:
-            self.text(explain(self.graph, self.node(name).name, names={}, rate=rate))
+            self.text(explain(self.graph, self.place.find(name).name, names={}, rate=rate))
         except ValueError as error:  # of what is computed there is no update
             raise Refusal(str(error)) from None
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
-        self.text(paths(self.graph, self.node(text).name))
+        self.text(paths(self.graph, self.place.find(text).name))
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones."""
-        node = self.node(text)
+        node = self.place.find(text)
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
         found = verdicts(node, self.graph.data.tolist())
@@ -510,7 +506,7 @@ class Shell(cmd.Cmd):
         rate = 0.1 if given is None else given
         leaves = [node for node in self.graph if node.rule is None and node.requires_grad]
         rows = []
-        for node in [self.node(name)] if name else leaves:
+        for node in [self.place.find(name)] if name else leaves:
             gradient = self.trace.gradient(node.position)
             if node.rule is not None or gradient is None:
                 raise Refusal(f"{node.name} is no leaf that takes a gradient: nothing updates it")

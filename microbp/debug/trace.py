@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
-from microbp.debug.formulas import Formulas, counted, edges, equation, figure
+from microbp.debug.formulas import Formulas, edges, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
+from microbp.notation import counted
 from microbp.recording.sites import user_scope
 from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, shown

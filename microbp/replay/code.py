@@ -23,7 +23,7 @@ from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, OPERATORS, REAL, Read
 from microbp.text.safe import cut
 
 __all__ = [
-    "Identifiers", "Tree", "call", "counted", "index", "method", "name", "number", "one_line", "put_together",
+    "Identifiers", "Tree", "call", "index", "method", "name", "number", "one_line", "put_together",
     "reading", "scaled", "text", "transposed", "tree_of",
 ]  # fmt: skip
 
@@ -211,11 +211,6 @@ class Identifiers:
         self._counts[stem] = count
         self.taken |= {candidate, twin + candidate}
         return candidate
-
-
-def counted(count: int, word: str) -> str:
-    """A number of things: ``1 value``, ``2,000 values``."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def one_line(told: str) -> str:

@@ -24,9 +24,10 @@ import numpy as np
 
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
+from microbp.notation import counted
 from microbp.replay import faults
 from microbp.replay.axes import Array
-from microbp.replay.code import counted, text
+from microbp.replay.code import text
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
 from microbp.replay.matrix import Plan

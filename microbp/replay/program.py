@@ -16,9 +16,9 @@ from microbp.backward import gradient_of
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
 from microbp.native import Machine
+from microbp.notation import counted
 from microbp.recording.comparisons import taken, watching
 from microbp.replay.branches import Guards
-from microbp.replay.code import counted
 from microbp.replay.faults import blame
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat

@@ -14,20 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from microbp.debug.diagnose.case import (
-    Case,
-    Diagnosis,
-    Finding,
-    LayerRow,
-    NeuronRow,
-    Remark,
-    Told,
-    collapsed,
-    finding,
-    parameters_of,
-)  # fmt: skip
-from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
-from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
+from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
+from microbp.debug.formulas import unit_of
 from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
@@ -105,7 +94,7 @@ def diagnose(
         title = f"diagnose({root.name if root.named else 'loss'} = {root.data:.8g})"
         if not root.requires_grad or root.rule is None:  # a constant, or a leaf
             key = "not computed" if root.requires_grad else "constant"
-            found = finding(words, "unreached", key, root, name=root.name, x=root.data)
+            found = words.finding("unreached", key, root, name=root.name, x=root.data)
             told = [found._replace(unit=""), words("constant graph", n=len(graph))]
         else:
             case = Case(graph, parameters_of(parameters, graph, names), words, huge, alive(rows))
@@ -131,8 +120,6 @@ def diagnose(
     if show:
         diagnosis.present()
     return diagnosis
-
-
 
 
 # ----------------------------------------------------------------------------------------- neurons
@@ -194,9 +181,9 @@ def alive(rows: Iterable[NeuronRow]) -> set[str]:
 def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
     """A finding for each neuron that is dead for all samples, or saturated for most."""
     counts = ("samples", "inactive", "saturated", "least input", "largest input")
-    yield from collapsed(
-        finding(
-            words, "neuron", f"{row.verdict.removeprefix('mostly ')} neuron", row.name,
+    yield from words.collapsed(
+        words.finding(
+            "neuron", f"{row.verdict.removeprefix('mostly ')} neuron", row.name,
             (row.name,), zip(counts, map(float, row[2:7]), strict=True), row.site, rule=row.activation,
             low=row.least, high=row.most, n=row.samples, flat=row.saturated,
         ) for row in rows if row.verdict != "fine"
@@ -211,7 +198,7 @@ def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
     if isinstance(error, UndefinedOperation):
         numbers = [(f"operand {i}", x) for i, x in enumerate(error.numbers)]
         about = "not finite", "undefined operation", error.rule
-        yield finding(words, *about, (), numbers, error.site, text=str(error))
+        yield words.finding(*about, (), numbers, error.site, text=str(error))
         yield words("raising operation")
         return
     sample, then = "", ""
@@ -219,7 +206,7 @@ def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
         sample, then = (words(key, n=error.sample) for key in ("sample", "then sample"))
     numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
     about = "training", "failed step", sample
-    yield finding(words, *about, (), numbers, error.site, text=f"{error}.", then=then)
+    yield words.finding(*about, (), numbers, error.site, text=f"{error}.", then=then)
     yield words("error of fit")
     told = of_history(error.history, words)
     yield from (each for each in told if not isinstance(each, Finding) or each.cause != "not finite")
@@ -229,14 +216,14 @@ def of_history(history: History, words: Words) -> Told:
     """What the costs, gradient norms and learning rates of a run show."""
     steps, norms = list(history.step_cost), [each for each in history.gradient_norm if math.isfinite(each)]
     if history.stopped == "not finite":
-        yield finding(words, "training", "stopped", text=history.message)
+        yield words.finding("training", "stopped", text=history.message)
     yield from _diverging(history.cost or steps, words, "epoch", history.learning_rate)
     middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
     if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
         numbers = (("largest norm", largest), ("median norm", middle))
         step = list(history.gradient_norm).index(largest) + 1
         told = {"x": largest, "n": step, "middle": middle}
-        yield finding(words, "training", "spike", "", (), numbers, **told)
+        yield words.finding("training", "spike", "", (), numbers, **told)
     yield words("costs seen", n=len(steps), m=len(history.cost))
 
 
@@ -269,8 +256,8 @@ def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Seque
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return
     left = max(place for place, each in enumerate(costs) if each <= costs[0]) + 1
-    yield finding(
-        words, "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
+    yield words.finding(
+        "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
         rate=words("at rate", x=rates[-1]) if rates else "",
         left=words("left for good", n=left + 1) if unit == "one step" else "",

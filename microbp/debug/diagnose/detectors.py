@@ -1,26 +1,31 @@
 """The detectors: functions of a ``Case`` that yield findings, what they have looked at, and remarks.
 
-First those of the record itself; then which operation is to blame for gradients that are zero, tiny or huge.
-Nodes that only pass a zero on are not named; and where no single operation is to blame, depth is: then the
-gradients vanish or explode layer by layer, or call by call.
+A ``Case`` is what they look at: a backward pass, the parameters, the words. First come those of the record
+itself; then which operation is to blame for gradients that are zero, tiny or huge. Nodes that only pass a
+zero on are not named; and where no single operation is to blame, depth is: then the gradients vanish or
+explode layer by layer, or call by call.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from microbp.check.auditing import verdicts
+from microbp.check.auditing import changes_in, verdicts
+from microbp.check.gradients import mapped
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names, operand_words, where
-from microbp.debug.diagnose.case import Case, Finding, LayerRow, Remark, Told, Way, collapsed
-from microbp.debug.diagnose.words import part_of, short, unit_of
-from microbp.debug.trace import Contribution
-from microbp.graph import Node
-from microbp.labels import layer_path, text_of
+from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
+from microbp.debug.formulas import numbers_of, unit_of
+from microbp.debug.trace import Contribution, Trace
+from microbp.graph import Graph, Node
+from microbp.labels import layer_path, text_of, variable_names
+from microbp.nn import Module
 from microbp.sweeps import dependents
+from microbp.text.safe import quoted
+from microbp.value import Value
 
 #: So many producers of what is not finite have a finding of their own.
 MOST = 3
@@ -43,6 +48,115 @@ SHRUNK, NOTHING, DEEP = 1e-12, 1e-30, 10
 ORIGINS = 64
 #: Gradients vanish, or explode, if they change by this factor from the last layer to the first.
 FACTOR = 1e4
+
+
+# ------------------------------------------------------------------------------- what is looked at
+#: A parameter that is looked at, by its name: its node, or what is not in the graph.
+Parameter = tuple[str, Node | Value]
+
+
+class Way(NamedTuple):
+    """The largest path from a node up to the root: by its largest contribution, from there likewise."""
+
+    #: The contributions along it with the largest and with the smallest local derivative.
+    most: Contribution
+    least: Contribution
+    #: How many there are, and how many local derivatives of them are below 1 / 1.2.
+    steps: int
+    shrinking: int
+    #: log10 of what the additions along it have contributed.
+    added: float
+
+
+class Case:
+    """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
+
+    def __init__(
+        self, given: Graph, parameters: list[Parameter], words: Words, huge: float, alive: set[str]
+    ) -> None:
+        #: As it is, also where parameters have moved since it was recorded; and the graph as recorded.
+        self.given, self.trace = given, Trace(given)
+        self.graph, self.received = self.trace.graph, self.trace.received
+        #: From ``huge`` on a gradient is huge; ``alive`` are neurons that work for other samples, by the
+        #: names that their parameters may begin with.
+        self.parameters, self.words, self.huge, self.alive = parameters, words, huge, alive
+        #: The gradient of the root by each node, 0 for what receives none; the sum of the sizes in it.
+        self.upstream = [each or 0.0 for each in self.trace.gradients()]
+        self.size = [*(sum(abs(got.amount) for got in each) for each in self.received[:-1]), 1.0]
+        inside = [(name, each) for name, each in parameters if isinstance(each, Node)]
+        #: The names of the parameters in the graph that take a gradient, and their places.
+        self.asked = [(name, each.position) for name, each in inside if each.requires_grad]
+        #: Those whose gradient is not finite; the nodes that do not follow from their operands any more.
+        self.hit = [name for name, position in self.asked if not math.isfinite(self.upstream[position])]
+        self.changes = changes_in(self.graph)
+
+    def ways(self) -> list[Way | None]:
+        """The largest path from each node up; None from the root, and where none leads there."""
+        ways: list[Way | None] = [None] * len(self.graph)
+        for position in reversed(range(len(ways) - 1)):
+            if got := self.trace.largest(position):
+                above = ways[got.user] or Way(got, got, 0, 0, 0.0)
+                total, largest, added = abs(self.upstream[position]), abs(got.amount), above.added
+                if 0.0 < total < math.inf and 0.0 < largest < math.inf:
+                    added += math.log10(total) - math.log10(largest)
+                by_size = sorted((above.least, got, above.most), key=lambda each: abs(each.local))
+                shrinking = above.shrinking + (abs(got.local) < 1.0 / 1.2)
+                ways[position] = Way(by_size[-1], by_size[0], above.steps + 1, shrinking, added)
+        return ways
+
+    def path(self, position: int) -> Iterator[Contribution]:
+        """The contributions of the largest path, from a node up to the root."""
+        while got := self.trace.largest(position):
+            yield got
+            position = got.user
+
+    def numbers(self, node: Node) -> list[float]:
+        """The numbers of all operands."""
+        return numbers_of(self.graph, node)
+
+    def found(self, kind: str, key: str, about: Node | str, *more: Any, **facts: Any) -> Finding:
+        """A finding as :meth:`Words.finding` makes it; a leaf has the line of its use."""
+        made = self.words.finding(kind, key, about, *more, **facts)
+        got = None if made.position is None else self.trace.largest(made.position)
+        return made._replace(site=made.site or self.graph.nodes[got.user].site) if got else made
+
+
+def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
+    """The parameters given, or all leaves that take a gradient and what modules hold on which it depends."""
+    variables = variable_names(names)
+
+    def found(held: Any) -> list[Parameter]:
+        each_once: dict[Any, Parameter] = {}
+
+        def look(path: str, each: Any) -> None:
+            if isinstance(each, Module):
+                mapped(each.named_parameters(), look)
+            elif isinstance(each, str) or id(each) in graph._places:
+                node = graph[each]
+                each_once[node.position] = node.name, node
+            elif isinstance(each, Value):
+                place = variables.get(id(each), f"parameters{path}" if path else "a parameter")
+                name = each.name or (place if path[:1] in ("", "[") else path)
+                each_once[id(each), name] = name, each
+            else:
+                raise TypeError(
+                    "diagnose looks at parameters that are Values, names in the graph or modules, or lists, "
+                    f"arrays and dicts of these, not {quoted(each)}"
+                )
+
+        mapped(held, look)
+        return list(each_once.values())
+
+    if given is not None:
+        if not (parameters := found(given)):
+            raise ValueError("diagnose: parameters is empty; leave it out to look at all leaves")
+        return parameters
+    parameters = [(node.name, node) for node in graph if node.rule is None and node.requires_grad]
+    for module in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
+        own = found(module)
+        outside = [(name, each) for name, each in own if isinstance(each, Value)]
+        parameters += [pair for pair in outside if pair[1].requires_grad and len(outside) < len(own)]
+    return parameters
 
 
 # --------------------------------------------------------------------------------------- not finite
@@ -83,7 +197,7 @@ def not_finite_data(case: Case) -> Told:
 def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
     """What of the numbers is not finite; the operands with theirs, first those that are not finite."""
     named = zip(operand_names(case.graph, node), node.operands, case.numbers(node), strict=True)
-    told = {name if isinstance(each, float) else f"{name} = {short(x)}": x for name, each, x in named}
+    told = {name if isinstance(each, float) else f"{name} = {x:.5g}": x for name, each, x in named}
     at = case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
     return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
 
@@ -121,10 +235,10 @@ def _made(case: Case, made: Contribution | Node, passed: int, first: str) -> Fin
         return case.found("not finite", "sum of gradients", made, case.hit, [("gradient", above)], **facts)
     node, operand, local, above = nodes[made.user], nodes[made.operand], made.local, case.upstream[made.user]
     facts |= {
-        "name": node.name, "at": f"{operand.name} = {short(operand.data)}", "local": local,
+        "name": node.name, "at": f"{operand.name} = {operand.data:.5g}", "local": local,
         "what": "infinity" if math.isinf(local) else "nan",
         "slope": "infinite slope" if math.isinf(local) else "slope nan",
-        "sums": f"{short(above)} · {short(local)} = {short(made.amount)}",
+        "sums": f"{above:.5g} · {local:.5g} = {made.amount:.5g}",
     }  # fmt: skip
     key = "overflow" if math.isfinite(local) else "infinite slope"
     if above == 0.0:
@@ -291,11 +405,11 @@ class Use:
         self.steps, start = self._grown(node.operands[other])
         self.facts: dict[str, Any] = {
             "rule": rule, "what": say("maximum") if rule != self.rule else rule, "node": node.name,
-            "name": names[place], "at": f"{names[place]} = {short(self.x)}", "base": names[0], "a": high[0],
+            "name": names[place], "at": f"{names[place]} = {self.x:.5g}", "base": names[0], "a": high[0],
             "b": 2.0 if self.rule == "mul" else high[1], "high": high[2],
-            "divisor": f"{(*names, '')[1]} = {short(high[1])}",
+            "divisor": f"{(*names, '')[1]} = {high[1]:.5g}",
             "zero": say("number 0") if literal else f"{names[other]} = 0",
-            "by": short(self.data[other]) if literal else f"{names[other]} = {short(self.data[other])}",
+            "by": f"{self.data[other]:.5g}" if literal else f"{names[other]} = {self.data[other]:.5g}",
             "how": self._zero(node.operands[other]),
             "grown": say("grown", start=start, n=self.steps) if self.steps else "",
         }  # fmt: skip
@@ -308,7 +422,7 @@ class Use:
         while node.rule is not None:
             inner = [self.case.graph.nodes[each] for each in node.operands if isinstance(each, int)]
             node, steps = max(inner, key=lambda each: abs(each.data)), steps + 1
-        return steps, f"{node.name} = {short(node.data)}"
+        return steps, f"{node.name} = {node.data:.5g}"
 
     def _zero(self, operand: float) -> str:
         """How an operand came to be 0, to be added to a sentence; nothing where it is not, or a literal."""
@@ -323,11 +437,24 @@ class Use:
             pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
             zero = [case.graph.nodes[each] for _, each, x in pairs if isinstance(each, int) and not x]
             if not zero or (node.rule.name in ADDING and any(terms)):
-                at = dict.fromkeys(f"{name} = {short(x)}" for name, each, x in pairs if isinstance(each, int))
+                at = dict.fromkeys(f"{name} = {x:.5g}" for name, each, x in pairs if isinstance(each, int))
                 told = f"{node.name} = {case.graph.formula(node)}"
                 return case.words("is 0 where", told=told, at=case.words.listed(at))
             node = next((each for each in zero if each.rule is not None), zero[0])
         return case.words("given as 0", name=node.name)
+
+    def blamed(
+        self, kind: str, causes: Causes, parameters: Sequence[str], numbers: Iterable[tuple[str, float]],
+        cause: str = "", **facts: Any,
+    ) -> Finding:  # fmt: skip
+        """The finding that it is to blame for gradients of that kind."""
+        case, operand = self.case, self.case.graph.nodes[int(self.node.operands[self.place])]
+        key = cause or next(key for key, holds in causes if holds(self))
+        numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
+        facts |= {"op": case.words.spoken(self.node), "names": case.words.in_parts(parameters)}
+        told = {**facts, **self.facts, "operand": operand.name}
+        made = case.found(kind, key, self.node, parameters, numbers, operand.site, **told)
+        return made._replace(what=case.words(kind, **facts, why=made.what))
 
 
 #: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
@@ -352,21 +479,6 @@ HUGE: Causes = (
     ("multiplied by a large number", lambda use: use.partner is not None),
     ("steep operation", lambda _: True),
 )
-
-
-def blame(
-    case: Case, kind: str, causes: Causes, at: tuple[int, int], parameters: Iterable[str],
-    numbers: Iterable[tuple[str, float]], cause: str = "", **facts: Any,
-) -> Finding:  # fmt: skip
-    """The finding that a use, of the operand at a place of a node, is to blame for gradients of that kind."""
-    node = case.graph.nodes[at[0]]
-    use, operand = Use(case, node, at[1]), case.graph.nodes[int(node.operands[at[1]])]
-    key = cause or next(key for key, holds in causes if holds(use))
-    numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
-    facts |= {"op": case.words.spoken(node), "names": case.words.in_parts(parameters)}
-    told = {**facts, **use.facts, "operand": operand.name}
-    made = case.found(kind, key, node, parameters, numbers, operand.site, **told)
-    return made._replace(what=case.words(kind, **facts, why=made.what))
 
 
 # --------------------------------------------------------------------------------------------- zero
@@ -417,7 +529,8 @@ def zeros(case: Case) -> Told:
         if name and case.upstream[int(origin.where)] and (part_of(name) == name or name in parts):
             affected.setdefault(origin, [name])
             together.setdefault(origin, {origin: None})
-    yield from collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
+    found = (_zero(case, key, together[key], places, names) for key, names in affected.items())
+    yield from case.words.collapsed(found)
 
 
 def _family(name: str) -> str:
@@ -467,7 +580,7 @@ def _zero(
     if first.how == "cancelled":
         terms = sorted((got.amount for got in reversed(case.received[position])), key=abs, reverse=True)
         exact = math.fsum(terms)
-        shown = " ".join(f"{'+' if each >= 0 else '-'} {short(abs(each))}" for each in terms[:4])
+        shown = " ".join(f"{'+' if each >= 0 else '-'} {abs(each):.5g}" for each in terms[:4])
         facts: dict[str, Any] = {"n": len(terms), "shown": shown.removeprefix("+ ") + " …" * (len(terms) > 4)}
         sums = [("gradient", above), ("size of the contributions", case.size[position]), ("exact sum", exact)]
         cause, facts = "rounding" if exact or above else "cancelled", facts | {"total": above, "exact": exact}
@@ -480,7 +593,7 @@ def _zero(
     again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
     numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
-    return blame(case, "zero gradient", ZERO, (position, place), names, numbers, cause, **facts)
+    return Use(case, nodes[position], place).blamed("zero gradient", ZERO, names, numbers, cause, **facts)
 
 
 # ------------------------------------------------------------------------------------ tiny and huge
@@ -511,7 +624,8 @@ def sizes(case: Case) -> Told:
         node = case.graph.nodes[got.user]
         where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
         grouped[kind, depth, where].append((position, way))
-    yield from collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
+    found = (_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
+    yield from case.words.collapsed(found)
 
 
 def _sized(case: Case, kind: str, depth: str, several: Sequence[tuple[int, Way]]) -> Finding:
@@ -525,8 +639,8 @@ def _sized(case: Case, kind: str, depth: str, several: Sequence[tuple[int, Way]]
     facts["tail"] = say("huge tail", **facts, largest=told, names=say.in_parts(names))
     numbers = [("gradient", gradient), ("largest factor" if is_huge else "local", got.local)]
     if not depth:
-        at, causes = (got.user, got.place), HUGE if is_huge else ZERO
-        return blame(case, kind, causes, at, names, numbers, **facts)
+        use = Use(case, case.graph.nodes[got.user], got.place)
+        return use.blamed(kind, HUGE if is_huge else ZERO, names, numbers, **facts)
     grows = [math.log(abs(each.local)) for each in path if abs(each.local) > 1.2]
     mean = math.exp(sum(grows) / max(1, len(grows))) if is_huge else abs(gradient) ** (1.0 / way.steps)
     numbers += [("steps", float(way.steps)), ("per step", mean)]
@@ -560,7 +674,7 @@ def layers(case: Case) -> Told:
     own = [_row(name, [case.upstream[each] for each in held]) for name, held in by_layer.items()]
     yield from own
     if len(own) > 1:
-        course = case.words.listed((f"{row.name} {short(row.rms)}" for row in own), 6)
+        course = case.words.listed((f"{row.name} {row.rms:.5g}" for row in own), 6)
         yield case.words("layer gradients", course=course)
     calls = [(case.words("call of", unit=unit), rows) for unit, rows in _sequences(case).items()]
     for unit, rows in [(case.words("layer"), own), *calls]:
@@ -577,7 +691,7 @@ def layers(case: Case) -> Told:
             (("first", first.rms), ("last", last.rms), ("per step", per)),
             next((node.site for node in case.graph if node.site and node.group), None),
             last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
-            course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
+            course=" → ".join(f"{row.name} {row.rms:.5g}" for row in ends),
         )  # fmt: skip
 
 

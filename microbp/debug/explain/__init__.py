@@ -31,14 +31,9 @@ from microbp.debug.formulas import (
     Short,
     agree,
     computed_by,
-    flat,
-    joined,
-    multiplied,
-    name_of,
     number,
     numbers_of,
     product,
-    quotient,
     shortened,
     total,
 )
@@ -135,7 +130,7 @@ def explain(
     if rate is not None and node is not None and node.rule is not None:
         told = f"{called} is computed: no step of gradient descent changes it; leave out the rate"
         raise ValueError(f"explain(): {told}")
-    root, by = name_of(graph.root), spelled(called)
+    root, by = spelled(graph.root.name), spelled(called)
     filled = {"gradient": quotient(root, by), "value": by, "loss": root}
     title = say(language, "title", **filled)
     between = dependents(graph, [] if node is None else [node.position])
@@ -165,6 +160,47 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
         told += [say(key) for key in ("key end", "key call")[: 1 + called]]
     signs = [say("sigmoid")] if short.sigmoid else []
     return [joined(told, "", ""), *signs] if told else signs
+
+
+# ------------------------------------------------------------------------- formulas and their trees
+def joined(parts: Sequence[Math], plain: str, tex: str) -> Math:
+    """Formulas in a row, with a sign between them."""
+    return Math(plain.join(each.text for each in parts), tex.join(each.latex for each in parts))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def flat(tree: ast.expr) -> list[ast.expr]:
+    """The factors of a product; a minus sign is the factor -1."""
+    match tree:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return flat(left) + flat(right)
+        case ast.BinOp(left=ast.UnaryOp(operand=above), op=ast.Div(), right=below):
+            return [ast.Constant(-1.0), ast.BinOp(above, ast.Div(), below)]
+        case ast.UnaryOp(operand=operand):
+            return [ast.Constant(-1.0), *flat(operand)]
+    return [tree]
+
+
+def multiplied(factors: Sequence[ast.expr]) -> ast.expr:
+    """The product with its constants multiplied and put first, and what is repeated as a power."""
+    coefficient, repeated = 1.0, dict[str, list[ast.expr]]()
+    for each in factors:
+        if isinstance(each, ast.Constant) and isinstance(each.value, float):
+            coefficient *= each.value
+        else:
+            repeated.setdefault(ast.dump(each), []).append(each)
+    power = ast.Name("pow")
+    rest = [
+        each[0] if len(each) == 1 else ast.Call(power, [each[0], ast.Constant(float(len(each)))], [])
+        for each in repeated.values()
+    ]
+    if coefficient == -1.0 and rest:
+        return ast.UnaryOp(ast.USub(), product(rest))
+    return product(rest if rest and coefficient == 1.0 else [ast.Constant(coefficient), *rest])
 
 
 # -------------------------------------------------------------------------------- the chain rule
@@ -271,7 +307,7 @@ class Factor:
     def __init__(self, stations: Stations, formulas: Formulas, above: int, below: int) -> None:
         self.formulas, self.above, self.below = formulas, above, below
         self.nodes = formulas.graph.nodes
-        self.names = name_of(self.nodes[above]), name_of(self.nodes[below])
+        self.names = spelled(self.nodes[above].name), spelled(self.nodes[below].name)
         chains = stations.chains(above, below)
         recorded, self.chains = [x for x, _ in chains], [chain for _, chain in chains]
         #: The first link whose row gives another number than was recorded: its operation and node.
@@ -367,7 +403,7 @@ class Factor:
             taken = self.formulas.condition(user, place)
             key = "branch" if taken and taken[1] else "branch not"
             return None if taken is None else say(key, rule=node.rule.name, condition=taken[0])
-        names = [name_of(self.nodes[x]) if isinstance(x, int) else number(x) for x in node.operands]
+        names = [spelled(self.nodes[x].name) if isinstance(x, int) else number(x) for x in node.operands]
         first = [k for k, x in enumerate(numbers_of(self.formulas.graph, node)) if x == node.data]
         if place not in first:
             other = names[first[0]] if first else number(node.data)
@@ -389,7 +425,7 @@ class Derivation:
         #: The sum of the sizes of all paths from the root to each node: rounding errors grow with it.
         self.sizes: list[float] = backward(graph, seed, np.abs(graph.local)).tolist()
         self.engine = self.gradients[target] if engine is None else engine
-        self.loss, self.value = name_of(graph.root), name_of(graph.nodes[target])
+        self.loss, self.value = spelled(graph.root.name), spelled(graph.nodes[target].name)
         self.label = quotient(self.loss, self.value)
         self.parts: list[Part] = []
         self.factors: dict[tuple[int, int], Factor] = {}
@@ -409,7 +445,7 @@ class Derivation:
         for found in (Formula(self.graph, position, 0) for position in sorted(self.written)):
             node, terms = found.node, added([abs(x) for x in found.data]) if found.rule.over else 0.0
             told = found.value(), node.data, within(terms * max(1.0, terms)), culprit_of(node)
-            rows.append(Row("value", name_of(node), (), None, *told))
+            rows.append(Row("value", spelled(node.name), (), None, *told))
         return tuple(row for row in rows if row.fault("en"))
 
     def say(self, *sentence: Any, **filled: Any) -> None:
@@ -463,7 +499,7 @@ class Derivation:
         self.deltas[station] = Quantity(self._delta(station), word, value, value, abs(value))
 
     def _delta(self, station: int) -> Math:
-        name = name_of(self.graph.nodes[station])
+        name = spelled(self.graph.names[station])
         return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
 
     # ------------------------------------------------------------------------------------- few paths
@@ -532,7 +568,7 @@ class Derivation:
         return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
 
     def _way(self, path: Sequence[int]) -> Math:
-        names = [name_of(self.graph.nodes[position]) for position in path]
+        names = [spelled(self.graph.names[position]) for position in path]
         names = [*names[:ENDS], ELLIPSIS, *names[-ENDS:]] if len(names) > 2 * ENDS else names
         return joined(names, " → ", r" \to ")
 
@@ -594,7 +630,7 @@ class Derivation:
         bad = [each for each in factors if not math.isfinite(each.value)]
         nan = [each for each in self.graph if math.isnan(each.data)]
         if math.isnan(gradient) and nan:
-            self.say("nan", node=name_of(nan[0]))
+            self.say("nan", node=spelled(nan[0].name))
         elif math.isnan(gradient) and bad:
             self.say("nan factor", factor=bad[0].label, number=number(bad[0].value))
         elif gradient == 0.0:
