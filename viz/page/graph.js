@@ -44,19 +44,19 @@ const parts = (group) => ({ group, ...Object.fromEntries(["band", "nabla", "grad
 
 // What an element shows is remembered, and it is painted only where that is something else.
 const looks = new WeakMap();
-function look(element, shown, paint) {
-  const told = shown.join("|");
+function look(element, told, paint) {
   if (looks.get(element) === told) return;
   looks.set(element, told);
   paint();
 }
 
 function paintBox(position, { group, band, nabla, gradient: text }) {
-  const now = asked(position) ? null : gradient(position);
   const [count, all] = [received(position), gifts[position].length];
+  const now = (asked(position) ? null : gifts[position][count - 1]) ?? null;
   const marks = { empty: all > 0 && now === null, current: position === current(), operand: gets(position), hit: found.has(position) };
-  look(group, [now?.after, count, ...Object.values(marks)], () => {
-    group.setAttribute("class", ["node", nodes[position].kind, ...Object.keys(marks).filter((each) => marks[each])].join(" "));
+  const marked = Object.keys(marks).filter((each) => marks[each]).join(" ");
+  look(group, `${now?.after} ${count} ${marked}`, () => {
+    group.setAttribute("class", `node ${nodes[position].kind} ${marked}`);
     if (now === null) delete group.dataset.gradient;
     else group.dataset.gradient = String(now.after);
     if (!band) return;
@@ -66,15 +66,21 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
   });
 }
 
-function paintLine({ key, target, gift }, { group, line }) {
-  const flowing = phase === "backward" && at > 0 && target === current() && gift !== null;
-  const sign = flowing ? (asked(gift.operand) ? "zero" : signClass(gift.amount)) : "";
-  look(group, [sign], () => {
-    group.setAttribute("class", flowing ? `edge flowing ${sign}` : "edge");
+let flowing = []; // the lines along which the current step pays
+function paintLines() {
+  for (const { group, line } of flowing) {
+    group.setAttribute("class", "edge");
+    line.removeAttribute("marker-start");
+  }
+  flowing = [];
+  for (const gift of currentGifts()) {
+    const parts = lines.get(`e${current()}_${gift.place}`);
+    if (!parts) continue;
+    flowing.push(parts);
+    parts.group.setAttribute("class", `edge flowing ${asked(gift.operand) ? "zero" : signClass(gift.amount)}`);
     // the gradient goes up to the operand, and so does the arrow that carries it
-    if (flowing) line.setAttribute("marker-start", "url(#tip-up)");
-    else line.removeAttribute("marker-start");
-  });
+    parts.line.setAttribute("marker-start", "url(#tip-up)");
+  }
 }
 
 // What the current step pays, at those who receive it.
