@@ -11,7 +11,7 @@ from PIL import Image
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Drawing, animate, draw, draw_step
-from viz.animation import with_one_palette
+from viz.gif import with_one_palette
 
 FOLDER = Path(__file__).parent / "pictures"
 

@@ -7,6 +7,7 @@ or through ``importlib`` counts like any other. What importing does is seen in a
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import subprocess
@@ -520,3 +521,34 @@ def test_every_side_effect_is_caught(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
     assert effects_of_import(tmp_path, tmp_path) == list(EFFECTS.values())
+
+
+# ----------------------------------------------------------------- scripts beside the packages
+def missing_names(source: str) -> list[str]:
+    """What a script imports from us though it is not there."""
+    found = []
+    for each in ast.walk(ast.parse(source)):
+        if isinstance(each, ast.ImportFrom) and str(each.module).partition(".")[0] in {"microbp", "viz"}:
+            try:
+                part = importlib.import_module(str(each.module))
+            except ModuleNotFoundError:
+                found.append(str(each.module))
+                continue
+            found += [f"{each.module}.{name.name}" for name in each.names if not _is_there(part, name.name)]
+    return found
+
+
+def _is_there(part: ModuleType, name: str) -> bool:
+    folder = hasattr(part, "__path__")
+    return hasattr(part, name) or (folder and importlib.util.find_spec(f"{part.__name__}.{name}") is not None)
+
+
+def test_scripts_import_what_is_there() -> None:
+    scripts = [each for folder in ("docs", "bench", "examples") for each in ROOT.glob(f"{folder}/**/*.py")]
+    assert len(scripts) > 5
+    assert {each.name: missing for each in scripts if (missing := missing_names(each.read_text()))} == {}
+
+
+def test_a_name_that_is_gone_is_told() -> None:
+    gone = "from viz.animation import no_such_name, Animation\nfrom viz.no_such_part import x\nimport math"
+    assert missing_names(gone) == ["viz.animation.no_such_name", "viz.no_such_part"]

@@ -25,7 +25,7 @@ function show() {
 function paintGraph() {
   if (near) gather();
   for (const [position, parts] of drawn) paintBox(position, parts);
-  if (!near) for (const [key, parts] of lines) paintLine(edges.get(key), parts);
+  paintLines();
   paintPills();
 }
 

@@ -1,7 +1,8 @@
 // The picture: the engine's SVG of the whole graph in a pane that scrolls, or, of a large one, what stands
 // around the current value. Both are boxes with a band for the gradient, and only what has changed is painted.
 
-const svg = byId("graph");
+const graph = byId("graph");
+const svg = graph.querySelector("svg");
 const sheet = byId("sheet");
 const lines = new Map(); // by the key of the edge
 const whole = new Map(); // the boxes of the whole graph by position
@@ -11,35 +12,51 @@ let found = new Set(); // what was searched for
 const pills = shape("g");
 
 function adopt() {
-  for (const group of svg.querySelectorAll("g.node")) {
+  const all = svg.querySelector("g.graph");
+  if (!all) return;
+  const groups = ["edge", "node"].map((kind) => [...all.querySelectorAll(`g.${kind}`)]);
+  for (const group of groups[1]) {
     const position = Number(group.id.slice(1));
     const outline = group.querySelector(".outline");
     const [x, y, width, height] = ["x", "y", "width", "height"].map((each) => Number(outline.getAttribute(each)));
     group.dataset.position = position;
     whole.set(position, { ...parts(group), x: x + width / 2, y: y + height / 2, width, height });
   }
-  for (const group of svg.querySelectorAll("g.edge")) lines.set(group.id, { group, line: group.querySelector(".line") });
-  svg.querySelector("g.graph")?.append(pills);
-  svg.classList.toggle("still", whole.size > 300); // marching edges would paint all of it again and again
+  for (const group of groups[0]) lines.set(group.id, { group, line: group.querySelector(".line") });
+  graph.classList.toggle("still", whole.size > 300); // marching edges would paint all of it again and again
+  // A browser keeps what it has painted of a whole <svg>: of many, only those in which a step changes something are
+  // painted again. Edges lie below boxes, as the engine has them.
+  for (const kind of groups) for (let from = 0; from < kind.length; from += SHEET) layer(all, kind.slice(from, from + SHEET));
+  layer(all, [pills]);
+}
+
+const SHEET = 40; // groups of a layer
+
+function layer(all, groups) {
+  const [sheet, group] = [svg.cloneNode(), all.cloneNode()];
+  group.removeAttribute("id");
+  group.append(...groups);
+  sheet.append(group);
+  graph.append(sheet);
 }
 
 const parts = (group) => ({ group, ...Object.fromEntries(["band", "nabla", "gradient"].map((each) => [each, group.querySelector(`.${each}`)])) });
 
 // What an element shows is remembered, and it is painted only where that is something else.
 const looks = new WeakMap();
-function look(element, shown, paint) {
-  const told = shown.join("|");
+function look(element, told, paint) {
   if (looks.get(element) === told) return;
   looks.set(element, told);
   paint();
 }
 
 function paintBox(position, { group, band, nabla, gradient: text }) {
-  const now = asked(position) ? null : gradient(position);
   const [count, all] = [received(position), gifts[position].length];
+  const now = (asked(position) ? null : gifts[position][count - 1]) ?? null;
   const marks = { empty: all > 0 && now === null, current: position === current(), operand: gets(position), hit: found.has(position) };
-  look(group, [now?.after, count, ...Object.values(marks)], () => {
-    group.setAttribute("class", ["node", nodes[position].kind, ...Object.keys(marks).filter((each) => marks[each])].join(" "));
+  const marked = Object.keys(marks).filter((each) => marks[each]).join(" ");
+  look(group, `${now?.after} ${count} ${marked}`, () => {
+    group.setAttribute("class", `node ${nodes[position].kind} ${marked}`);
     if (now === null) delete group.dataset.gradient;
     else group.dataset.gradient = String(now.after);
     if (!band) return;
@@ -49,15 +66,21 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
   });
 }
 
-function paintLine({ key, target, gift }, { group, line }) {
-  const flowing = phase === "backward" && at > 0 && target === current() && gift !== null;
-  const sign = flowing ? (asked(gift.operand) ? "zero" : signClass(gift.amount)) : "";
-  look(group, [sign], () => {
-    group.setAttribute("class", flowing ? `edge flowing ${sign}` : "edge");
+let flowing = []; // the lines along which the current step pays
+function paintLines() {
+  for (const { group, line } of flowing) {
+    group.setAttribute("class", "edge");
+    line.removeAttribute("marker-start");
+  }
+  flowing = [];
+  for (const gift of currentGifts()) {
+    const parts = lines.get(`e${current()}_${gift.place}`);
+    if (!parts) continue;
+    flowing.push(parts);
+    parts.group.setAttribute("class", `edge flowing ${asked(gift.operand) ? "zero" : signClass(gift.amount)}`);
     // the gradient goes up to the operand, and so does the arrow that carries it
-    if (flowing) line.setAttribute("marker-start", "url(#tip-up)");
-    else line.removeAttribute("marker-start");
-  });
+    parts.line.setAttribute("marker-start", "url(#tip-up)");
+  }
 }
 
 // What the current step pays, at those who receive it.
@@ -118,8 +141,8 @@ function zoom(to, x = 0, y = 0) { // the point at x, y from the middle stays
   const before = scale;
   scale = Math.min(6, Math.max(0.02, to));
   const [left, top] = [sheet.scrollLeft + x, sheet.scrollTop + y].map((each) => (each * scale) / before);
-  svg.classList.toggle("far", scale < FAR);
-  [svg.style.width, svg.style.height] = [`${bounds.width * scale}px`, `${bounds.height * scale}px`];
+  graph.classList.toggle("far", scale < FAR);
+  [graph.style.width, graph.style.height] = [`${bounds.width * scale}px`, `${bounds.height * scale}px`];
   sheet.scrollTo(left - x, top - y);
 }
 

@@ -58,9 +58,9 @@ function lightPaths(position) {
   const to = shown ? position : null; // in an exercise the shares would give the answers away
   if (to === traced) return;
   traced = to;
-  for (const old of svg.querySelectorAll(".share")) old.remove();
-  for (const old of svg.querySelectorAll(".edge[data-path]")) delete old.dataset.path;
-  svg.classList.toggle("tracing", to !== null);
+  for (const old of graph.querySelectorAll(".share")) old.remove();
+  for (const old of graph.querySelectorAll(".edge[data-path]")) delete old.dataset.path;
+  graph.classList.toggle("tracing", to !== null);
   for (const [key, share] of to === null ? [] : sharesOf(to)) {
     const { group, line } = lines.get(key) ?? {};
     if (!group || Math.abs(share) < 0.0005) continue;

@@ -118,7 +118,7 @@ function paintRow({ position, row, grad, mark }) {
   const now = asked(position) ? null : gradient(position);
   const [count, all] = [received(position), gifts[position].length];
   const here = gets(position) || position === current();
-  look(row, [now?.after, count, here], () => {
+  look(row, `${now?.after} ${count} ${here}`, () => {
     row.className = here ? "here" : "";
     grad.className = now === null ? "none" : signClass(now.after);
     grad.title = now === null ? "" : String(now.after);
