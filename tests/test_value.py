@@ -603,3 +603,13 @@ def test_copies_keep_the_slots_of_a_subclass_and_take_its_own_state(copied: Any)
     plain, louder = Slotted(2.0, name="x"), Louder(3.0)
     plain.tag = louder.tag = "t"
     assert (copied(plain).tag, copied(plain).name, copied(louder).tag) == ("t", "x", "T")
+
+
+@pytest.mark.parametrize("word", ["tanh", "exp", "relu", "gelu"])
+def test_a_method_of_one_operand_that_is_given_more_says_so(word: str) -> None:
+    method = getattr(Value(0.5), word)
+    with pytest.raises(TypeError, match=rf"^Value\.{word}\(\) takes 1 positional argument but 3 were given$"):
+        method(1.0, 2.0)
+    with pytest.raises(TypeError, match=rf"^Value\.{word}\(\) got an unexpected keyword argument 'x'$"):
+        method(1.0, x=2.0)
+    assert method(*()).data == method().data

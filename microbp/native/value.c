@@ -476,12 +476,21 @@ static inline __attribute__((always_inline)) PyObject *binary(int op, PyObject *
     return (PyObject *)node;
 }
 
+/* A method of one operand was given something else: in the words of Python, whose methods these stand for. */
+static PyObject *beyond_self(const char *name, Py_ssize_t count, PyObject *named) {
+    if (named && PyTuple_GET_SIZE(named))
+        return PyErr_Format(PyExc_TypeError, "Value.%s() got an unexpected keyword argument '%U'", name, PyTuple_GET_ITEM(named, 0));
+    return PyErr_Format(PyExc_TypeError, "Value.%s() takes 1 positional argument but %zd were given", name, count + 1);
+}
+
 /* Each row of one argument as a method and in a known group, where it leaves to Python what is not usual; each of two as
    an operator. */
 #define OF_1_0(name) \
     static PyObject *within_##name(PyObject *self, PyObject *within) { return unary(ROW_##name, self, within, value_##name, slopes_##name); } \
     static PyObject *unary_##name(PyObject *self) { return unary(ROW_##name, self, NULL, value_##name, slopes_##name); } \
-    static PyObject *method_##name(PyObject *self, PyObject *unused) { return (void)unused, unary_##name(self); }
+    static PyObject *method_##name(PyObject *self, PyObject *const *more, Py_ssize_t count, PyObject *named) { \
+        return (void)more, count || (named && PyTuple_GET_SIZE(named)) ? beyond_self(#name, count, named) : unary_##name(self); \
+    }
 #define OF_2_0(name) \
     static PyObject *binary_##name(PyObject *a, PyObject *b) { return binary(ROW_##name, a, b, value_##name, slopes_##name); }
 #define OF_3_0(name)
@@ -1018,7 +1027,7 @@ static PyNumberMethods numbers = {
     .nb_negative = unary_neg, .nb_absolute = unary_abs,
 };
 static PyMethodDef node_methods[] = {
-#define METHOD(name) {#name, method_##name, METH_NOARGS, NULL},
+#define METHOD(name) {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS, NULL},
 #define METHOD_OF(name, singles, lists, may_fail) UNARY_##singles##_##lists(METHOD, name)
     ROWS(METHOD_OF)
     {"_pass", node_pass, METH_NOARGS, NULL},
