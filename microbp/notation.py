@@ -19,7 +19,7 @@ from microbp.rules import Rule
 from microbp.text.safe import cut, shown
 
 __all__ = [
-    "ATOM", "SUM", "Term", "at", "counted", "formula", "latex", "latex_name", "latex_number", "plain_name",
+    "ATOM", "SUM", "Term", "at", "formula", "latex", "latex_name", "latex_number", "plain_name",
     "plain_number", "symbol", "text",
 ]  # fmt: skip
 
@@ -69,11 +69,6 @@ def plain_number(x: float, digits: int | None = None, *, padded: bool = False, s
     if written[0] == "-":
         return f"−{written[1:]}"
     return f"+{written}" if sign and x > 0.0 else written
-
-
-def counted(count: int, word: str) -> str:
-    """A number of things: ``1 value``, ``2,000 values``."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def latex_number(x: float, digits: int | None = None, *, padded: bool = False) -> str:

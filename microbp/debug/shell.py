@@ -27,10 +27,10 @@ from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import NUMBER, counted, plain_name, plain_number
+from microbp.notation import NUMBER, plain_name, plain_number
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted, readable
-from microbp.text.spelling import did_you_mean
+from microbp.text.spelling import counted, did_you_mean
 from microbp.text.tables import Table, has_colour, within_encoding, write
 from microbp.value import Value
 

@@ -25,10 +25,10 @@ from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
-from microbp.notation import counted
 from microbp.recording.sites import user_scope
 from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, shown
+from microbp.text.spelling import counted
 from microbp.text.tables import Table
 from microbp.value import Value
 

@@ -24,7 +24,6 @@ import numpy as np
 
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
-from microbp.notation import counted
 from microbp.replay import faults
 from microbp.replay.axes import Array
 from microbp.replay.code import text
@@ -34,6 +33,7 @@ from microbp.replay.matrix import Plan
 from microbp.replay.passes import SHORT, Writer, header
 from microbp.replay.straight import straight
 from microbp.sweeps import Floats, forward
+from microbp.text.spelling import counted
 
 __all__ = ["Form", "Matrix", "Straight", "defined"]
 

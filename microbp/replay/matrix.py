@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.notation import counted
 from microbp.replay.axes import Array, Operand, Piece
 from microbp.replay.code import Identifiers, method, name, one_line
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
 from microbp.replay.numpy_rules import HELPERS
 from microbp.sweeps import Integers
+from microbp.text.spelling import counted
 
 __all__ = ["MANY", "Plan", "named_arrays"]
 

@@ -16,13 +16,13 @@ from microbp.backward import gradient_of
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
 from microbp.native import Machine
-from microbp.notation import counted
 from microbp.recording.comparisons import taken, watching
 from microbp.replay.branches import Guards
 from microbp.replay.faults import blame
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
+from microbp.text.spelling import counted
 from microbp.value import Value, as_number, describe, numbers_of
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
@@ -339,8 +339,9 @@ class Program:
             costs, cost, gradient[:] = np.concatenate([part for part, *_ in found]), math.nan, sums
         if dx is None and math.isfinite(cost):
             return cost, costs
-        for sample, outputs in self._blame(x, theta, ~np.isfinite(costs)).items():
-            costs[sample] = outputs[0]
+        if not (sound := np.isfinite(costs)).all():
+            for sample, outputs in self._blame(x, theta, ~sound).items():
+                costs[sample] = outputs[0]
         with np.errstate(all="ignore"):
             cost = float(np.add.reduce(costs) if len(costs) > 1 else costs[0])
         if self.finite and not (np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all())):

@@ -1,11 +1,11 @@
-"""``did_you_mean``: the known word that a misspelt one was probably meant to be; ``language`` likewise."""
+"""``did_you_mean``: what a misspelt word was meant to be; ``language``; and ``counted``: how many things."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["LANGUAGES", "did_you_mean", "language"]
+__all__ = ["LANGUAGES", "counted", "did_you_mean", "language"]
 
 #: The languages of sentences for people, in the order in which their tables have them.
 LANGUAGES = ("en", "zh")
@@ -43,3 +43,12 @@ def language(word: str) -> str:
     if first not in known:
         raise ValueError(f"language={word!r}: it is 'en' (English) or 'zh' (Chinese)")
     return known[first]
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "value"), counted(2000, "value")
+    ('1 value', '2,000 values')
+    """
+    return f"{count:,} {word}{'s' * (count != 1)}"
