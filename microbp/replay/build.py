@@ -239,9 +239,9 @@ class Traced:
         outside = Outside(*draws, apart=None)
         with Asked(outside.iterators) as asked:
             program = self._trace(sample, static)
-        found, after, _, remade = _around(self._words, self._function, static)
+        _, after, _, remade = _around(self._words, self._function, static)
         drawn = asked.first() or outside.changed()
-        if not drawn and (found, after, remade) != (fixed, left, made):
+        if not drawn and (after, remade) != (left, made):
             drawn = self._fed(program, sample, static)
         if drawn:
             warnings.warn(
