@@ -56,7 +56,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             if accidental(error) and (why := _wrong(function, args, named)):
                 raise TypeError(why) from None
-            if error.__traceback__ and not error.__traceback__.tb_next:  # the call itself did not fit
+            if isinstance(error, TypeError) and error.__traceback__ and not error.__traceback__.tb_next:
+                # the call itself did not fit
                 raise TypeError(f"{error}{_meant(function, named)}") from None
             raise
 
@@ -134,7 +135,7 @@ def _meant(function: Callable[..., Any], named: dict[str, Any]) -> str:
     unknown = [name for name in named if name not in known]
     if not unknown:
         return ""
-    return "; " + (did_you_mean(unknown[0], known) or f"it takes {', '.join(known)}")
+    return "; " + (did_you_mean(unknown[0], known) or f"it takes {', '.join(known) or 'none'}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from dis import get_instructions
 from functools import cache, partial
+from numbers import Number
 from operator import is_
 from pathlib import Path
 from types import (
@@ -34,6 +35,7 @@ from types import (
     FunctionType,
     GeneratorType,
     MemberDescriptorType,
+    MethodDescriptorType,
     MethodType,
     ModuleType,
 )
@@ -108,8 +110,8 @@ class Outside:
     def __init__(self, *roots: Any, apart: Iterable[Value] | None = (), alone: bool = True) -> None:
         self._kept: list[_Kept] = []
         self._settled: set[Any] = set()
-        #: What was found that gives another answer each time, and cannot be set back, by its name.
-        self.iterators: dict[str, Any] = {}
+        #: What was found that gives another answer each time, and cannot be set back, with its name.
+        self.iterators: list[tuple[str, Any]] = []
         theirs, seen = {id(each) for each in apart or ()}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
@@ -120,7 +122,7 @@ class Outside:
                 return ()
             seen.add(key)
             if is_iterator(held):
-                self.iterators.setdefault(name, held)
+                self.iterators.append((name, held))
                 return ()
             for kind, read, write in _KINDS:
                 if isinstance(held, kind):
@@ -136,7 +138,7 @@ class Outside:
     @property
     def drawn(self) -> str:
         """The name of the first thing found that gives another answer each time; empty if there is none."""
-        return next(iter(self.iterators), "")
+        return next((name for name, _ in self.iterators), "")
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -365,36 +367,39 @@ def is_iterator(held: Any) -> bool:
         return isinstance(held, random.SystemRandom)
     if isinstance(held, io.IOBase):
         return not held.closed and held.readable()
-    return not (isinstance(type(held).__next__, FunctionType) and not of_library(type(held).__next__))
+    written = [vars(kind)["__next__"] for kind in type(held).__mro__ if "__next__" in vars(kind)]
+    return of_library(written[0]) or not all(isinstance(each, FunctionType) for each in written)
 
 
 #: Functions of C that tell the time, of the module and of dates, and those that draw.
 _CLOCKS = {
     "time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime", "localtime",
-    "gmtime", "ctime", "now", "utcnow", "today",
+    "gmtime", "ctime", "asctime", "strftime", "now", "utcnow", "today",
 }  # fmt: skip
 _DRAW = {"urandom", "getrandom", "generate_time_safe"}
+_ASKING = {*_CLOCKS, *(f"{word}_ns" for word in _CLOCKS), *_DRAW}
 _SEED = random.Random.seed.__code__
+#: An iterator that says nothing of what it calls.
+_OF_CALLS = type(iter(int, 0))
 
 
 class Asked:
     """What a function asks while it runs, of all that gives another answer each time.
 
     >>> numbers = (n * n for n in range(3))
-    >>> with Asked({"numbers": numbers}) as asked:
+    >>> with Asked([("numbers", numbers)]) as asked:
     ...     asked.first(), next(numbers), asked.first()
     ('', 0, 'numbers')
 
-    ``iterators`` are those that it may take from, by their names. A clock that a library reads, to log or
-    to show progress, is not asked by the function. Where a profiler runs, clocks are not seen.
+    ``iterators`` are those that it may take from, with their names. A clock that a library reads, to log or
+    to show progress, is not asked by the function. Where a profiler written in C runs, clocks are not seen.
     """
 
-    def __init__(self, iterators: dict[str, Any]) -> None:
-        self._iterators, self._met = iterators, list[str]()
-        self._seen = sys.getprofile() is None
-        frames = {getattr(each, "gi_frame", None): name for name, each in iterators.items()}
-        self._frames = {frame: name for frame, name in frames.items() if frame is not None}
-        self._before = {name: self._position(each) for name, each in iterators.items()}
+    def __init__(self, iterators: list[tuple[str, Any]]) -> None:
+        self._met, self._outer = list[str](), sys.getprofile()
+        self._seen = self._outer is None or callable(self._outer)
+        self._frames = {getattr(each, "gi_frame", None): name for name, each in iterators}
+        self._before = [(name, each, self._position(each)) for name, each in iterators]
 
     def __enter__(self) -> Asked:  # noqa: PYI034 (Self is of Python 3.11)
         if self._seen:
@@ -403,34 +408,36 @@ class Asked:
 
     def __exit__(self, *_: object) -> None:
         if self._seen:
-            sys.setprofile(None)
+            sys.setprofile(self._outer)
 
     def first(self) -> str:
         """The name of the first thing that was asked; empty if nothing was."""
         moved = (
-            name for name, each in self._iterators.items()
-            if (before := self._before[name]) is None or self._position(each) != before
-        )  # fmt: skip
+            name for name, each, before in self._before if before is None or self._position(each) != before
+        )
         return next(iter(self._met), "") or next(moved, "")
 
-    def _look(self, frame: FrameType, event: str, called: Any) -> None:
-        """What Python tells of each call."""
-        if event == "call":
+    def _look(self, frame: FrameType, event: Any, called: Any) -> None:
+        """What Python tells of each call, of very many; who was told before is told, too."""
+        if event == "c_call":
+            if called.__name__ in _ASKING:
+                self._ask(frame, called.__name__, called.__self__)
+        elif event == "call":
             if frame in self._frames:
                 self._met.append(self._frames[frame])
             elif frame.f_code is _SEED and frame.f_locals["a"] is None:
                 self._met.append("random.Random()")
-        elif event == "c_call":
-            name, owner = called.__name__, called.__self__
-            word = name.removesuffix("_ns")
-            if name in _DRAW:
-                self._met.append(_asker(frame) or f"os.{name}")
-            elif (
-                word in _CLOCKS
-                and (owner is time or (isinstance(owner, type) and issubclass(owner, dt.date)))
-                and not _of_others(frame)
-            ):
-                self._met.append(f"{owner.__name__}.{name}")
+        if self._outer is not None:
+            self._outer(frame, event, called)
+
+    def _ask(self, frame: FrameType, name: str, owner: Any) -> None:
+        """A function of C is called that is named like one that tells the time, or draws."""
+        if name in _DRAW:
+            self._met.append(_asker(frame) or f"os.{name}")
+        elif (
+            owner is time or (isinstance(owner, type) and issubclass(owner, dt.date))
+        ) and not _of_others(frame):
+            self._met.append(f"{owner.__name__}.{name}")
 
     def _position(self, held: Any) -> Any:
         """How far an iterator is; None where that cannot be told."""
@@ -440,8 +447,9 @@ class Asked:
             warnings.simplefilter("ignore")
             if isinstance(held, io.IOBase):
                 return held.tell()
-            parts = [self._part(each) for each in held.__reduce__()]
-            return None if None in parts else parts
+            own = type(held).__reduce__
+            if isinstance(own, MethodDescriptorType) and own is not object.__reduce__:
+                return None if isinstance(held, _OF_CALLS) else self._part(held.__reduce__())
         return None
 
     def _part(self, held: Any) -> Any:
@@ -450,7 +458,9 @@ class Asked:
             return None if None in parts else parts
         if is_iterator(held):
             return None if isinstance(held, GeneratorType) else self._position(held)
-        return held if isinstance(held, int | float) else len(held) if hasattr(held, "__len__") else 0
+        if isinstance(held, Number):
+            return held
+        return len(held) if hasattr(held, "__len__") else 0 if held is None or callable(held) else None
 
 
 def _of_others(frame: FrameType | None) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import csv
 import datetime as dt
 import itertools
 import logging
 import os
 import pickle
+import queue
 import random
 import re
 import secrets
@@ -18,7 +20,7 @@ import time
 import uuid
 from array import ArrayType
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from types import SimpleNamespace
@@ -341,6 +343,66 @@ def test_a_seed_a_library_that_reads_a_clock_and_an_idle_iterator_trace_nothing_
 
     assert steady(1.0) == steady(1.0)
     assert (len(calls), [*recwarn]) == (1, [])
+
+
+class _Doubled(itertools.count):  # type: ignore[type-arg]
+    def __next__(self) -> float:
+        return 2.0 * super().__next__()
+
+
+def _waiting() -> Iterator[float]:
+    waiting = queue.SimpleQueue[float]()
+    for number in (1.0, 2.0, 3.0):
+        waiting.put(number)
+    return iter(waiting.get, None)
+
+
+def _number(found: Any) -> float:
+    return float(found[0])
+
+
+TAKEN: dict[str, Callable[[], Any]] = {
+    "of what a function gives": _waiting,
+    "of a match": lambda: map(_number, re.finditer(r"\d", "123")),
+    "of rows": lambda: map(_number, csv.reader("123")),
+    "of fractions": lambda: map(float, itertools.count(Fraction(1))),
+    "of a class that inherits from one in C": lambda: _Doubled(1),
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_each_iterator_that_is_taken_from_is_asked_anew(kind: str) -> None:
+    """Also where it does not say how far it is, and another one of its class lies idle beside it."""
+    idle, numbers = TAKEN[kind](), TAKEN[kind]()
+    both = [idle, numbers]
+    drawn = compile_(lambda x: x * next(both[1]))
+    assert [drawn(1.0) for _ in range(3)] == [*itertools.islice(idle, 3)]
+
+
+def test_a_clock_is_seen_within_another_trace_and_beside_a_profiler_in_python() -> None:
+    told: list[str] = []
+
+    def profiler(frame: Any, event: str, _: Any) -> None:
+        told.append(f"{event} {frame.f_code.co_name}")
+
+    timed = compile_(lambda x: x * time.perf_counter())
+
+    @compile_
+    def outer(x: Any) -> Any:
+        timed.value_and_grad(1.0)
+        return x * 2.0
+
+    sys.setprofile(profiler)
+    try:
+        with pytest.warns(microbp.BranchWarning, match="draws"):
+            outer(1.0)
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert "call outer" in told
+    with pytest.warns(microbp.BranchWarning, match="perf_counter"):
+        assert timed(1.0) != timed(1.0)
 
 
 def test_an_iterator_of_ones_own_class_is_asked_anew() -> None:
