@@ -232,6 +232,8 @@ def differences(
 #: So much further than the steps it is looked whether a function that stands still jumps, in parts of x; the
 #: slope from stair to stair may be so many times another than that at the point.
 _FURTHER, _STAIRS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 16.0
+#: The first stair is at least this part of what is met at the next place looked at; less is a smooth way there.
+_STAIR = 1e-6
 
 
 def _hidden(
@@ -239,18 +241,20 @@ def _hidden(
 ) -> tuple[float, float] | None:
     """Between which slopes that of a function may lie which stands still here, and jumps from stair to stair.
 
-    None where it does not, or goes on from where it stands still, as a net with a dead unit does.
+    None where it does not, or goes on from where it stands still, as a net with a dead or a saturated unit does.
     """
     y, slopes, stairs = tried(f, x), [], 0
     for sign in 1.0, -1.0:
-        met, slope = [y], 0.0
+        met, slope, at = [y], 0.0, x
         for h in (*reversed(steps), *(part * max(abs(x), 1.0) for part in _FURTHER)):
-            there = tried(f, x + sign * h)
+            still, at = at, x + sign * h
+            there = tried(f, at)
             if not math.isfinite(there) or 0.0 < abs(there - y) <= SAFETY * eps * abs(y):
                 return None
             if there == met[-1]:
                 continue
-            if tried(f, x + sign * h * _BESIDE) != there:
+            smooth = not abs(_edge(f, still, at) - met[-1]) > _STAIR * abs(there - met[-1])
+            if smooth or tried(f, x + sign * h * _BESIDE) != there:
                 return None
             met.append(there)
             slope = slope or (there - y) / (sign * h)
@@ -262,6 +266,15 @@ def _hidden(
     if stairs < 2:  # one jump hides no slope
         return None
     return low * _STAIRS if low < 0.0 else low / _STAIRS, high * _STAIRS if high > 0.0 else high / _STAIRS
+
+
+def _edge(f: Callable[[float], float], still: float, moved: float) -> float:
+    """What a function gives where it first leaves what it is at ``still``, on the way to ``moved``."""
+    y = tried(f, still)
+    for _ in range(60):
+        middle = 0.5 * (still + moved)
+        still, moved = (middle, moved) if tried(f, middle) == y else (still, middle)
+    return tried(f, moved)
 
 
 @np.errstate(all="ignore")
