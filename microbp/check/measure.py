@@ -232,16 +232,16 @@ def differences(
 #: So much further than the steps it is looked whether a function that stands still jumps, in parts of x; the
 #: slope from stair to stair may be so many times another than that at the point.
 _FURTHER, _STAIRS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 16.0
-#: The first stair is at least this part of what is met at the next place looked at; less is a smooth way there.
+#: The first stair is at least this part of what is met at the next place looked at; less is a smooth way.
 _STAIR = 1e-6
 
 
 def _hidden(
     f: Callable[[float], float], x: float, steps: Sequence[float], eps: float
 ) -> tuple[float, float] | None:
-    """Between which slopes that of a function may lie which stands still here, and jumps from stair to stair.
+    """Between which slopes that of a function may lie that stands still here, and jumps from stair to stair.
 
-    None where it does not, or goes on from where it stands still, as a net with a dead or a saturated unit does.
+    None where it does not, or goes on from where it stands still: a net with a dead or a saturated unit does.
     """
     y, slopes, stairs = tried(f, x), [], 0
     for sign in 1.0, -1.0:
@@ -274,7 +274,7 @@ def _edge(f: Callable[[float], float], still: float, moved: float) -> float:
     for _ in range(60):
         middle = 0.5 * (still + moved)
         still, moved = (middle, moved) if tried(f, middle) == y else (still, middle)
-    return tried(f, moved)
+    return float(tried(f, moved))
 
 
 @np.errstate(all="ignore")

@@ -25,19 +25,19 @@ function adopt() {
   for (const group of groups[0]) lines.set(group.id, { group, line: group.querySelector(".line") });
   graph.classList.toggle("still", whole.size > 300); // marching edges would paint all of it again and again
   // A browser keeps what it has painted of a whole <svg>: of many, only those in which a step changes something are
-  // painted again. Edges lie below boxes, as the engine has them.
-  for (const kind of groups) for (let from = 0; from < kind.length; from += SHEET) layer(all, kind.slice(from, from + SHEET));
+  // painted again. Edges lie below boxes, in whatever order the engine has them.
+  for (const kind of groups) for (let from = 0; from < kind.length; from += LAYER) layer(all, kind.slice(from, from + LAYER));
   layer(all, [pills]);
 }
 
-const SHEET = 40; // groups of a layer
+const LAYER = 40; // groups of a layer
 
 function layer(all, groups) {
-  const [sheet, group] = [svg.cloneNode(), all.cloneNode()];
+  const [copy, group] = [svg.cloneNode(), all.cloneNode()];
   group.removeAttribute("id");
   group.append(...groups);
-  sheet.append(group);
-  graph.append(sheet);
+  copy.append(group);
+  graph.append(copy);
 }
 
 const parts = (group) => ({ group, ...Object.fromEntries(["band", "nabla", "gradient"].map((each) => [each, group.querySelector(`.${each}`)])) });

@@ -50,7 +50,7 @@ function translate() {
   byId("language").lang = language === "zh" ? "en" : "zh";
   for (const each of document.querySelectorAll("[data-say]")) each.textContent = say(each.dataset.say);
   for (const each of document.querySelectorAll("[data-label]")) {
-    for (const where of ["aria-label", ...(each.matches("button, svg") ? ["title"] : [])]) each.setAttribute(where, say(each.dataset.label));
+    for (const where of ["aria-label", ...(each.matches("button") ? ["title"] : [])]) each.setAttribute(where, say(each.dataset.label));
   }
   byId("search").placeholder = say("search");
 }
