@@ -660,6 +660,10 @@ def test_text_fits_its_box(tab):
     assert text_outside_its_box(tab) == []
 
 
+def test_the_picture_is_one_image_to_a_screen_reader(tab):
+    assert tab.locator("#graph").aria_snapshot() == '- img "computation graph"'
+
+
 def test_what_a_step_does_is_told_to_a_screen_reader(tab, pass_):
     tab.keyboard.press("ArrowRight")
     step = pass_.steps[0]
