@@ -15,6 +15,7 @@ import microbp
 from microbp import MLP, Graph, Module, Value
 from microbp.record import record
 from viz.contents import ROWS
+from viz.dot import source
 from viz.fold import FOLDS, picture
 from viz.folding import LEVELS, Partition, Values, folded
 from viz.kinds import kinds
@@ -202,6 +203,13 @@ def test_a_long_sum_shows_so_many_terms_and_the_rest_in_one_row():
     assert (rows[-1].label, rows[-1].terms) == ("x39", 61)
     assert rows[-1].data == sum(range(39, 100))
     check(Graph(total), drawn)
+
+
+def test_terms_without_names_that_share_a_row_are_counted_and_no_made_up_name_is_told():
+    net = MLP(2, [2, 1], seed=1)
+    drawn = picture(Graph(microbp.sum([(net([x, 1.0]) - 1.0) ** 2 for x in (0.1, 0.2, 0.3)])), "neuron")
+    assert [(row.label, row.terms) for row in drawn.boxes[-1].rows] == [("", 3)]
+    assert ">3 terms<" in source(drawn)
 
 
 def test_the_terms_of_a_sum_have_rows_of_their_own_but_those_of_many_folded_boxes_share_one():

@@ -35,6 +35,12 @@ def test_parameters_are_told_by_their_names():
     assert names_of(graph, Kind.INPUT) == ["x0", *given]
 
 
+def test_a_b_beside_an_a_is_a_letter_of_the_alphabet_and_no_bias():
+    assert names_of(leaves("a", "b", "c", "b1", "w"), Kind.PARAMETER) == ["b1", "w"]
+    assert names_of(leaves("A", "b", "B"), Kind.PARAMETER) == ["b"]
+    assert names_of(leaves("a", "b"), Kind.PARAMETER, ["b"]) == ["b"]
+
+
 def test_a_listed_parameter_is_one_and_no_other():
     w, x = Value(1.0, "w"), Value(2.0, "x")
     graph = Graph(w * x)

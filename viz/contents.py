@@ -37,6 +37,8 @@ class Term(NamedTuple):
     """One term of a sum, a product of one or two operands: ``w1·i1``, ``b1``, ``−t``, and what it adds."""
 
     label: str
+    #: Whether an operand of it has a name that is not made up.
+    named: bool
     data: float
     #: The edges that end at it: (position of the user, place among its operands, ∂sum/∂operand).
     edges: tuple[tuple[int, int, float | None], ...]
@@ -71,7 +73,8 @@ def _terms(partition: Partition, label: int) -> Iterable[Term]:
             names.append(short(operand.name) if operand else literal(constant or 0.0))
             if operand:
                 edges.append((at, place, None if local is None else factor * local))
-        yield Term(("−" if factor < 0 else "") + "·".join(names), data, tuple(edges))
+        named = any(operand and operand.named for _, operand, _, _ in operands)
+        yield Term(("−" if factor < 0 else "") + "·".join(names), named, data, tuple(edges))
 
 
 class Contents:
@@ -142,7 +145,12 @@ class Contents:
             grad=node.grad,
             tooltip=tooltip(self.values.graph, node, gradient),
             rows=tuple(
-                Row(held[0].label, sum(term.data for term in held), f"t{at}", len(held))
+                Row(
+                    held[0].label if held[0].named or len(held) == 1 else "",
+                    sum(term.data for term in held),
+                    f"t{at}",
+                    len(held),
+                )
                 for at, held in enumerate(rows or ())
             ),
         )

@@ -122,10 +122,11 @@ def _sum(box: Box, band: str, style: Style) -> list[str]:
 
 
 def _term(row: Row) -> str:
-    """The term; of many that share a row the first, and their number, which is not cut."""
+    """The term; of many that share a row the first, if it has a name, and their number, which is not cut."""
     if row.terms == 1:
         return escaped(row.label, _TERM)
-    return f"{escaped(row.label, _TERM - 4)} … ({row.terms:,} terms)"
+    several = f"{row.terms:,} terms"
+    return f"{escaped(row.label, _TERM - 4)} … ({several})" if row.label else several
 
 
 def _name(box: Box, style: Style) -> str:

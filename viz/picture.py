@@ -50,7 +50,7 @@ class Kind(str, Enum):
 class Row(NamedTuple):
     """A term in the box of a sum, or several."""
 
-    #: What is added: ``w1·i1``, ``b1``, ``−t``.
+    #: What is added: ``w1·i1``, ``b1``, ``−t``; "" for several of which the first has no name.
     label: str
     #: The term's number; None where there is none to show.
     data: float | None
