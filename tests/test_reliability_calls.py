@@ -425,3 +425,19 @@ def test_what_is_infinite_or_too_deep_is_told() -> None:
         microbp.fit(MLP, [[1.0]], [1.0], loss="half_squared_error")
     with pytest.raises(TypeError, match=r"^Value.__pow__\(\) takes 2 positional arguments but 3 were given$"):
         pow(x, 2, 3)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("SGD", "; it is microbp.optim.SGD"),
+        ("mean_squared_error", "; it is microbp.losses.mean_squared_error"),
+        *((name, f"; it is viz.{name}") for name in ("animate", "draw", "draw_step", "page", "picture")),
+        ("torch", ""),
+    ],
+)
+def test_a_name_that_another_module_has_is_told_with_the_module(name, told):
+    with pytest.raises(AttributeError, match=f"^module 'microbp' has no attribute '{name}'{told}$"):
+        getattr(microbp, name)
+    assert not hasattr(microbp, name)
+    assert hasattr(viz, name) == ("viz" in told)
