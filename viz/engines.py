@@ -46,8 +46,12 @@ def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noq
     ValueError for an engine or a format that is not known.
     """
     one_of("format", format, FORMATS)
-    chosen = _chosen(engine, format)
-    return (_by_dot if chosen == "dot" else _by_pygraphviz)(dot, format)
+    return _rendered(_chosen(engine, format), dot, format)
+
+
+@lru_cache(maxsize=8)  # a level that was laid out to see whether it can be read is shown afterwards
+def _rendered(engine: str, dot: str, format: str) -> bytes:  # noqa: A002
+    return (_by_dot if engine == "dot" else _by_pygraphviz)(dot, format)
 
 
 def engine_name(engine: str = "auto") -> str:

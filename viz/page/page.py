@@ -12,9 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar
 
-from microbp import Graph, TooManyValues, Trace, Value, trace
+from microbp import Graph, MicrobpError, TooManyValues, Trace, Value, trace
 from microbp.recording.sites import user_scope
-from microbp.text.safe import quoted
 from viz import dot
 from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
@@ -22,7 +21,7 @@ from viz.engines import ENGINES, NoEngine, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.options import Style, not_drawn
+from viz.options import Style, not_drawn, one_of
 from viz.page.data import as_literal, described
 from viz.rendered import Rendered
 from viz.step_pictures import Film
@@ -153,8 +152,7 @@ def page(
     Raises TooManyValues above 20,000 values, NoGradientError for a constant, NoEngine if the ``engine``
     that is asked for is not installed, and ValueError if it is not known.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
+    one_of("engine", engine, ENGINES)
     graph = root.graph if isinstance(root, Trace) else root
     if isinstance(graph, Value):
         graph = Graph(graph, names=user_scope() if names is None else names)
@@ -205,7 +203,10 @@ def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) ->
         return "", []
     levels = pictures(graph, "auto", 120, View(parameters))
     folded = (each._replace(title="", note=each.note or "all values") for each in levels)
-    found, laid_out = Levels(folded, Style(edges="none", legend=False), engine).legible(_MAP)
-    if not laid_out:
+    style = Style(edges="none", legend=False)
+    found = Levels(folded, style, engine).legible(_MAP)
+    try:
+        laid_out = render(dot.source(found, style), "svg", engine)
+    except (MicrobpError, OSError):
         return "", []
     return map_svg(laid_out, engine_name(engine)), [f"map-{each}" for each in found.box_of]
