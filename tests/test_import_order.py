@@ -314,7 +314,6 @@ folding     which values share a box
 contents    from a partition to a picture
 fold        picture
 labels      what is written in a picture
-order       a picture made ready for layout
 dot         a picture as DOT
 engines     layout
 svg         an engine's SVG, finished
