@@ -19,13 +19,12 @@ from xml.etree import ElementTree as ET
 from microbp import Graph, TooManyValues, Trace, Value
 from microbp.text.safe import quoted
 from viz import dot, svg
-from viz.engines import render
+from viz.engines import Rendered, render
 from viz.focus import View
 from viz.gif import Window, gif, parts, pillow
 from viz.labels import edge_room
 from viz.options import Style, not_drawn
 from viz.picture import Picture
-from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
 from viz.text import plain
 

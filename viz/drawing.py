@@ -12,12 +12,11 @@ from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
 from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted
 from viz import dot, svg
-from viz.engines import render
+from viz.engines import Rendered, render
 from viz.focus import View, node_of
 from viz.fold import pictures
 from viz.options import Style, flag, not_drawn
 from viz.picture import Box, Picture
-from viz.rendered import Rendered
 from viz.text import signed
 
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
@@ -168,7 +167,7 @@ class Levels:
         return level
 
     def can_be_read(self, level: Picture, target: tuple[float, float]) -> bool:
-        """Whether its smallest text, fitted into ``target`` and never enlarged, is high enough, or unknown."""
+        """Whether its smallest text, fitted into ``target``, is high enough; True where none can tell."""
         try:
             laid_out = render(dot.source(level, self._style), "svg", self._engine)
         except (MicrobpError, OSError):

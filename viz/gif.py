@@ -67,7 +67,7 @@ def parts(
     """
     unit = 72 / dpi  # of a pixel, in points
     laid_out = _corners(placed[0]["bb"])
-    whole = laid_out + [[-_PAD], [_PAD]]
+    whole = laid_out + np.array([[-_PAD], [_PAD]])
     heading = whole.copy()
     heading[0, 1] = 2 * float(placed[0]["lp"].split(",")[1]) - laid_out[1, 1]
     areas = {each["id"]: _area(each, rooms.get(each["id"], 0)) for each in placed[1:] if "id" in each}
@@ -79,15 +79,15 @@ def parts(
     (left, _), (_, top) = whole
     for frame, part in seen:
         area = part.clip(*whole)
-        (x, low), (right, y) = (area - (left, top)) * (1, -1) / unit
-        x, y = int(x), int(y)
-        width, height = math.ceil(right) - x, math.ceil(low) - y
+        pixels = (area - (left, top)) * (1, -1) / unit
+        x, y = int(pixels[0, 0]), int(pixels[1, 1])
+        width, height = math.ceil(pixels[1, 0]) - x, math.ceil(pixels[0, 1]) - y
         size = (width + 2 * rim) * unit, (height + 2 * rim) * unit
         middle = left + (x + width / 2) * unit, top - (y + height / 2) * unit
         viewport = ",".join(f"{each:.6f}" for each in (*size, 1, *middle))
         corners.append((frame, x, y))
-        meet = {key for key, each in areas.items() if (each[0] <= area[1]).all() and (area[0] <= each[1]).all()}
-        windows.append(Window(frame, meet, viewport))
+        ids = {key for key, (low, high) in areas.items() if (low < area[1]).all() and (area[0] < high).all()}
+        windows.append(Window(frame, ids, viewport))
     drawn = (colours(each)[rim:-rim, rim:-rim] for each in draw(windows))
     return [Part(*corner, each) for corner, each in zip(corners, drawn, strict=True)]
 
