@@ -14,7 +14,6 @@ import microbp
 from microbp import MLP, Graph, Value, group
 from viz import draw, engines
 from viz.drawing import LEGIBLE, NOTEBOOK, TARGET
-from viz.engines import render
 
 
 def lecture(samples):

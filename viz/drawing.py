@@ -9,13 +9,12 @@ from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
-from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted
 from viz import dot, svg
 from viz.engines import Rendered, render
 from viz.focus import View, node_of
 from viz.fold import pictures
-from viz.options import Style, flag, not_drawn
+from viz.options import Style, flag, graph_of, not_drawn
 from viz.picture import Box, Picture
 from viz.text import signed
 
@@ -96,9 +95,7 @@ def draw(
     if isinstance(root, Picture):
         shown = root if title is None else root._replace(title=title)
         return Drawing(shown, style, engine=engine, format=format)
-    if not isinstance(root, Value | Graph):
-        raise not_drawn("draw", "a Value or a Graph", root)
-    graph = Graph(root, user_scope() if names is None else names) if isinstance(root, Value) else root
+    graph = graph_of("draw", root, names, traces=False)
     flag("answers", answers)
     listed = [hide] if isinstance(hide, str | Value) else hide
     blank = sorted({node_of(graph, each).position for each in listed})

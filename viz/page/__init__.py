@@ -13,7 +13,6 @@ from importlib.resources import files
 from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, TooManyValues, Trace, Value, trace
-from microbp.recording.sites import user_scope
 from viz import dot
 from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
@@ -21,7 +20,7 @@ from viz.engines import ENGINES, NoEngine, Rendered, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.options import Style, not_drawn, one_of
+from viz.options import Style, graph_of, one_of
 from viz.page.data import as_literal, described
 from viz.step_pictures import Film
 from viz.svg import map_svg, stage
@@ -152,11 +151,7 @@ def page(
     that is asked for is not installed, and ValueError if it is not known.
     """
     one_of("engine", engine, ENGINES)
-    graph = root.graph if isinstance(root, Trace) else root
-    if isinstance(graph, Value):
-        graph = Graph(graph, names=user_scope() if names is None else names)
-    elif not isinstance(graph, Graph):
-        raise not_drawn("page", "a Value, a Graph or a Trace", graph)
+    graph = graph_of("page", root, names)
     if len(graph) > LARGEST:
         raise TooManyValues(
             f"the graph of {graph.root.name} has {len(graph):,} values, and a step page shows at most "
