@@ -367,32 +367,22 @@ def edges(contents: Contents) -> list[Edge]:
     locals_ = graph.local[graph.first[users] + places]
     flows = graph.known[users] & graph.needs[operands]
     with np.errstate(all="ignore"):
-        amounts = np.where(flows, graph.grad[users] * locals_, 0.0)
-    columns = users, places, label[operands], label[users], locals_, flows, amounts
-    folded, runs = {*contents.folded}, dict[tuple[Any, ...], list[tuple[Any, ...]]]()
-    for user, place, source, target, local, paid, amount in zip(
-        *(each.tolist() for each in columns), strict=True
-    ):
+        amounts = graph.grad[users] * locals_
+    columns = (users, places, label[operands], label[users], locals_, flows, amounts)
+    folded, runs = {*contents.folded}, dict[tuple[object, ...], list[Edge]]()
+    rows = zip(*(each.tolist() for each in columns), strict=True)
+    for user, place, source, target, local, flow, amount in rows:
         port, passed, shared = ends.get((user, place), ("", local, False))
+        paid = amount if flow else None
+        ids, alarm = (contents.id[source], contents.id[target]), _alarm(graph, user, local, paid)
         many = shared or source in folded or target in folded
-        one = user, place, source, target, port, passed, local, amount if paid else None
-        runs.setdefault((source, target, port) if many else (user, place), []).append(one)
-    found = []
-    for (user, place, source, target, port, passed, local, paid), *more in runs.values():
-        most = _strongest([paid, *(each[-1] for each in more)])
-        found.append(
-            Edge(
-                id=f"e{user}_{place}",
-                source=contents.id[source],
-                target=contents.id[target],
-                port=port,
-                local=None if more else passed,
-                contribution=most,
-                alarm="" if more else _alarm(graph, user, local, most),
-                count=1 + len(more),
-            )
-        )
-    return found
+        run = runs.setdefault((*ids, port) if many else (user, place), [])
+        run.append(Edge(f"e{user}_{place}", *ids, port, passed, paid, alarm))
+    for run in runs.values():
+        if (count := len(run)) > 1:
+            most = _strongest(each.contribution for each in run)
+            run[0] = run[0]._replace(local=None, contribution=most, alarm="", count=count)
+    return [run[0] for run in runs.values()]
 
 
 def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:

@@ -74,10 +74,6 @@ def node_of(graph: Graph, which: str | Value) -> Node:
     raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}; {hint}")
 
 
-def _operands(node: Node) -> list[int]:
-    return [each for each in node.operands if type(each) is int]
-
-
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
     if not isinstance(ends, tuple | list) or len(ends) != 2:
         raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
@@ -98,7 +94,8 @@ def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]
     found = ring = {node.position}
     for _ in range(hops):
         beside = {user for each in ring for user, _ in uses[each]}
-        ring = beside.union(*(_operands(graph.nodes[each]) for each in ring)) - found
+        beside |= {below for each in ring for below in graph.nodes[each].operands if type(below) is int}
+        ring = beside - found
         found = found | ring
     return found, f"within {hops} {'hop' if hops == 1 else 'hops'} of {node.name}"
 

@@ -17,8 +17,6 @@ from viz.colours import DARK, LIGHT, Theme
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
 FONT = "DejaVu Sans,Verdana,sans-serif"
 
-_CHOICES = {"rankdir": ("TB", "LR"), "edges": ("local", "contribution", "none")}
-
 
 class Style(NamedTuple):
     """Options, checked by :meth:`checked`."""
@@ -36,10 +34,10 @@ class Style(NamedTuple):
 
     def checked(self) -> Style:
         """With an int for digits. ValueError or TypeError says which option is wrong, and what it may be."""
-        for option, choices in _CHOICES.items():
-            one_of(option, getattr(self, option), choices)
-        for option in ("dark", "legend"):
-            flag(option, getattr(self, option))
+        one_of("rankdir", self.rankdir, ("TB", "LR"))
+        one_of("edges", self.edges, ("local", "contribution", "none"))
+        flag("dark", self.dark)
+        flag("legend", self.legend)
         return self._replace(digits=whole_number("digits", self.digits, 1, 17))
 
 
