@@ -58,15 +58,13 @@ def focus(graph: Graph, kinds: Sequence[Kind], view: View) -> tuple[set[int] | N
 
 def node_of(graph: Graph, which: str | Value) -> Node:
     """The node of a value, given by its name or as it is. ValueError names those that are near."""
-    if isinstance(which, Value):
-        try:
-            return graph[which]
-        except KeyError as error:
-            raise ValueError(str(error.args[0])) from None
-    if not isinstance(which, str):
+    if not isinstance(which, str | Value):
         raise TypeError(f"a value is given by its name or as a Value, not as {quoted(which)}")
-    if which in graph.names:
-        return graph.nodes[graph.names.index(which)]
+    try:
+        return graph[which]
+    except KeyError as error:
+        if isinstance(which, Value):
+            raise ValueError(str(error.args[0])) from None
     given = [node.name for node in graph.nodes if node.named]
     more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
     known = f"its names are {', '.join(map(shown, given[:12]))}{more}" if given else "no value has a name"

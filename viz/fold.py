@@ -105,20 +105,16 @@ def pictures(
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
     """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
-    listed = findings.findings if isinstance(findings, Diagnosis) else [*findings]
-    for each in listed:
+    told: dict[int, list[str]] = {}
+    for each in findings.findings if isinstance(findings, Diagnosis) else findings:
         if each.position is not None and each.position >= len(graph):
             raise ValueError(
                 f"findings are those of another graph: {each.node} is its value number {each.position:,}, "
                 f"and the graph of {graph.root.name} has {len(graph):,}"
             )
-    told: dict[int, list[str]] = {}
-    places = {name: position for position, name in enumerate(graph.names)} if listed else {}
-    for each in listed:
-        where = [each.position] if each.position is not None else map(places.get, each.parameters)
-        for position in where:
-            if position is not None:
-                told.setdefault(position, []).append(each.cause or each.kind)
+        there = [graph[name].position for name in each.parameters if name in graph]
+        for position in there if each.position is None else [each.position]:
+            told.setdefault(position, []).append(each.cause or each.kind)
     return told
 
 
