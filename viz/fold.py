@@ -10,7 +10,7 @@ from microbp.debug.trace import as_recorded
 from microbp.text.safe import quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
-from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
+from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded
 from viz.kinds import kinds
 from viz.options import one_of, whole_number
 from viz.picture import Picture, reach
@@ -84,7 +84,8 @@ def pictures(
     shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
     found = _by_position(graph, view.findings)
-    opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
+    names = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
+    opened = {*alone, *(named(values, names) if names else ())}
 
     def small(partition: Partition) -> bool:
         """Few boxes, and no mesh of edges, as between two layers of sixteen, nor edges across all rows."""
@@ -97,7 +98,6 @@ def pictures(
     for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
-            shut = opened_at(shut, alone) if alone else shut
             since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
             note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
             yield _picture(shut, note, fold, found)

@@ -669,12 +669,11 @@ def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
 
 
 # ------------------------------------------------------------------------------------------ unfolding
-def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
-    """The partition, but that the values of the groups and arrays of these names are boxes by themselves.
+def named(values: Values, names: Iterable[str]) -> set[int]:
+    """The positions of the values that groups and arrays of these names hold.
 
     A name is that of a group, or of a value without its index, with or without what stands before it.
     """
-    values = partition.values
     words = {}
     for node in (values.nodes[each] for each in np.flatnonzero(values.shown).tolist()):
         words[node.position] = ".".join(_names(node.group)), stem(node), node.name if node.named else ""
@@ -689,10 +688,10 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
                 f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"
             )
         opened |= found
-    return opened_at(partition, opened)
+    return opened
 
 
-def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
+def unfolded(partition: Partition, positions: Collection[int]) -> Partition:
     """The partition, but that the values at these positions are boxes by themselves, or sums as they are."""
     label, size, plain = partition.label, len(partition.label), sums(partition.values).label
     shut = np.ones(size, dtype=bool)
