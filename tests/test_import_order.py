@@ -331,8 +331,8 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
           "recording.sites.user_scope", "files.write_file", "text.spelling.did_you_mean",
-          "sweeps.backward", "sweeps.dependents", "sweeps.rows",
-          "text.safe.columns", "text.safe.cut", "text.safe.quoted", "text.safe.safe", "text.safe.shown"}  # fmt: skip
+          "sweeps.backward", "sweeps.dependents", "sweeps.rows", "text.safe.columns",
+          "text.safe.cut", "text.safe.quoted", "text.safe.safe", "text.safe.shown"}  # fmt: skip
 
 
 def viz_objections(package: Path) -> list[str]:
