@@ -178,7 +178,7 @@ def test_a_cell_of_a_notebook_has_its_own_width():
 def test_nothing_is_laid_out_twice_and_nothing_that_cannot_fit(monkeypatch):
     laid_out = []
     engines._rendered.cache_clear()
-    for each in (engines._by_dot, engines._by_pygraphviz):
+    for each in (engines.by_dot, engines._by_pygraphviz):
         seen = lambda *given, each=each: laid_out.append(given[0]) or each(*given)  # noqa: E731
         monkeypatch.setattr(engines, each.__name__, seen)
     drawing = draw(lecture(100))

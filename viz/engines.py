@@ -57,7 +57,7 @@ def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noq
 
 @lru_cache(maxsize=8)  # a level that was laid out to see whether it can be read is shown afterwards
 def _rendered(engine: str, dot: str, format: str) -> bytes:  # noqa: A002
-    return (_by_dot if engine == "dot" else _by_pygraphviz)(dot, format)
+    return (by_dot if engine == "dot" else _by_pygraphviz)(dot, format)
 
 
 def engine_name(engine: str = "auto") -> str:
@@ -92,7 +92,8 @@ def _chosen(engine: str, format: str = "svg") -> str:  # noqa: A002
     raise NoEngine(f"no layout engine: there is {told}; {_WAYS_OUT}.")
 
 
-def _by_dot(dot: str, format: str) -> bytes:  # noqa: A002
+def by_dot(dot: str, format: str) -> bytes:  # noqa: A002
+    """A DOT text, or several in a row, as the program ``dot`` draws them."""
     import graphviz
 
     try:
