@@ -13,7 +13,7 @@ import numpy as np
 
 from microbp import Graph, Node
 from microbp.notation import symbol
-from viz.folding import LINKS, GroupPath, Partition
+from viz.folding import LINKS, GroupPath, Partition, listed
 from viz.kinds import literal, short, sign, tooltip
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
@@ -86,9 +86,7 @@ class Contents:
         self.order = partition.order
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
-        self.members = {label: list[int]() for label in (-1, *partition.labels)}
-        for position, label in enumerate(partition.label.tolist()):
-            self.members[label].append(position)
+        self.members = listed(partition.label.tolist(), range(len(partition.label)))
         #: The rows of each sum, each as the terms that it stands for, mostly one.
         self.rows = {label: self._rows(label) for label in self.order if self._is_sum(label)}
         inside = partition.label[self.values.operand] == partition.label[self.values.user]
@@ -221,11 +219,9 @@ class Contents:
 
     def _numbered(self) -> dict[int, str]:
         """Boxes of one group that was taken apart, as a sequence is, with a number from 1 up."""
-        found: dict[object, list[int]] = {}
-        for label in self.order:
-            made = self.partition[label]
-            if made.how in {"group", "rest"}:
-                found.setdefault(made.path or made.name, []).append(label)
+        made = {each: self.partition[each] for each in self.order}
+        apart = [label for label, each in made.items() if each.how in {"group", "rest"}]
+        found = listed((made[each].path or made[each].name for each in apart), apart)
         several = (labels for labels in found.values() if len(labels) > 1)
         return {label: f" ({at})" for labels in several for at, label in enumerate(labels, start=1)}
 
