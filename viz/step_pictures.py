@@ -10,7 +10,7 @@ from microbp import Graph, Step, TooManyValues, Trace, Value, trace
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
-from viz.kinds import kinds, tooltip
+from viz.kinds import tooltip
 from viz.options import Style, graph_of, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
@@ -113,9 +113,7 @@ def film(
 ) -> Film:
     """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors."""
     graph = graph_of(caller, root, names)
-    if view.parameters is not None and not isinstance(view.parameters, str | Value):
-        view = view._replace(parameters=[*view.parameters])  # it is read twice
-    shown, _ = focus(graph, kinds(graph, view.parameters), view)
+    shown, _ = focus(graph, (), view)  # which asks for kinds only to find a share
     count = len(graph) if shown is None else len(shown)
     if count > MOST:
         raise TooManyValues(

@@ -152,6 +152,8 @@ def page(
     """
     one_of("engine", engine, ENGINES)
     graph = graph_of("page", root, names)
+    if parameters is not None and not isinstance(parameters, str | Value):
+        parameters = [*parameters]  # they are read more than once
     if len(graph) > LARGEST:
         raise TooManyValues(
             f"the graph of {graph.root.name} has {len(graph):,} values, and a step page shows at most "
