@@ -24,6 +24,7 @@ from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record
 from microbp.rules import TABLE
+from microbp.text.safe import columns
 
 
 def unwrapped(told: str) -> str:
@@ -417,7 +418,7 @@ def test_no_line_is_too_wide(language):
     J = 0.5 * sum((a - t) ** 2 for a, t in zip(y, (0.0, 1.0), strict=True))
     told = explain(J, "layers.0.neurons.2.w.1", names={"net": net, "J": J}, rate=0.1, language=language)
     assert told.ok
-    assert max(map(formulas.columns, str(told).splitlines())) <= 90
+    assert max(map(columns, str(told).splitlines())) <= 90
 
 
 @given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
@@ -440,7 +441,7 @@ def test_lines_of_45_columns_break_no_word(language):
     assert "".join(narrow.split()) == "".join(wide.split())
     if language == "en":  # a product may begin a line with its sign
         assert re.split(r"[\s·]+", narrow) == re.split(r"[\s·]+", wide)
-    long = [line for line in narrow.splitlines() if formulas.columns(line) > 45]
+    long = [line for line in narrow.splitlines() if columns(line) > 45]
     assert len(long) < len(narrow.splitlines()) // 4
     assert all("·" not in line.strip()[12:] for line in long)  # nothing in it could be broken
 

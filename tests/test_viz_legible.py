@@ -12,9 +12,8 @@ from viz_support import tutorial_1, tutorial_4
 
 import microbp
 from microbp import MLP, Graph, Value, group
-from viz import draw
+from viz import draw, engines
 from viz.drawing import LEGIBLE, NOTEBOOK, TARGET
-from viz.engines import render
 
 
 def lecture(samples):
@@ -178,7 +177,10 @@ def test_a_cell_of_a_notebook_has_its_own_width():
 
 def test_nothing_is_laid_out_twice_and_nothing_that_cannot_fit(monkeypatch):
     laid_out = []
-    monkeypatch.setattr("viz.drawing.render", lambda *given: laid_out.append(given[0]) or render(*given))
+    engines._rendered.cache_clear()
+    for each in (engines.by_dot, engines._by_pygraphviz):
+        seen = lambda *given, each=each: laid_out.append(given[0]) or each(*given)  # noqa: E731
+        monkeypatch.setattr(engines, each.__name__, seen)
     drawing = draw(lecture(100))
     assert "× 100" in drawing.svg
     assert drawing.svg == drawing._repr_mimebundle_()["image/svg+xml"]

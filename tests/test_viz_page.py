@@ -142,6 +142,8 @@ def test_the_caller_s_variables_are_the_default():
 
 def test_parameters_can_be_listed():
     made = page(net(), parameters=["x"])
+    again = page(net(), parameters=iter(["x"]))
+    assert again.html == made.html
     kinds = {node["name"]: node["kind"] for node in data_of_page(made)["nodes"]}
     assert (kinds["x"], kinds["w"]) == ("parameter", "input")
 

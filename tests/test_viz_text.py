@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from viz_support import HOSTILE, parsed
 
-from viz.text import columns, escaped, narrowed, number, shortened, signed
+from microbp.text.safe import columns
+from viz.text import escaped, narrowed, number, shortened, signed
 
 
 @pytest.mark.parametrize(

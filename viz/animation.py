@@ -19,13 +19,12 @@ from xml.etree import ElementTree as ET
 from microbp import Graph, TooManyValues, Trace, Value
 from microbp.text.safe import quoted
 from viz import dot, svg
-from viz.engines import render
+from viz.engines import Rendered, by_dot, render
 from viz.focus import View
 from viz.gif import Window, gif, parts, pillow
 from viz.labels import edge_room
 from viz.options import Style, not_drawn
 from viz.picture import Picture
-from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
 from viz.text import plain
 
@@ -188,7 +187,7 @@ class Animation(Rendered):
             return [render(each, format, self._engine) for each in texts]
         runs = min(os.cpu_count() or 1, len(texts))
         with ThreadPoolExecutor(runs) as pool:
-            made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, "dot"), range(runs))
+            made = pool.map(lambda at: by_dot("\n".join(texts[at::runs]), format), range(runs))
         drawn, begins = [b""] * len(texts), _BEGINS[format]
         for at, each in enumerate(made):
             drawn[at::runs] = [begins + one for one in each.split(begins)[1:]]

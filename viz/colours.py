@@ -96,13 +96,14 @@ class Scale(NamedTuple):
         if gradient is None or math.isnan(gradient):
             return "" if gradient is None else self.theme.nan
         end, share = self.theme.plus if gradient > 0 else self.theme.minus, self.share(gradient)
-        return _hex(*(round(a + (b - a) * share) for a, b in zip(self.theme.zero, end, strict=True)))
+        mixed = (round(a + (b - a) * share) for a, b in zip(self.theme.zero, end, strict=True))
+        return f"#{bytes(mixed).hex()}"
 
     def strong(self, gradient: float) -> str:
         """``#rrggbb`` for a mark that stands on the background: dark even where the gradient is small."""
         if not gradient or math.isnan(gradient):
             return self.theme.nan if gradient else self.theme.faint
-        return _hex(*(self.theme.minus if gradient < 0 else self.theme.plus))
+        return f"#{bytes(self.theme.minus if gradient < 0 else self.theme.plus).hex()}"
 
     def share(self, gradient: float) -> float:
         """How much of the full colour a gradient gets, from 0 to 0.8."""
@@ -113,7 +114,3 @@ class Scale(NamedTuple):
         # a difference of logarithms: the quotient of two extreme numbers may underflow
         depth = (math.log10(abs(gradient)) - math.log10(self.largest)) / self.decades
         return _FAINTEST + (_FULL - _FAINTEST) * min(max(1.0 + depth, 0.0), 1.0)
-
-
-def _hex(red: int, green: int, blue: int) -> str:
-    return f"#{red:02x}{green:02x}{blue:02x}"

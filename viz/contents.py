@@ -13,7 +13,7 @@ import numpy as np
 
 from microbp import Graph, Node
 from microbp.notation import symbol
-from viz.folding import LINKS, GroupPath, Partition
+from viz.folding import LINKS, GroupPath, Partition, listed
 from viz.kinds import literal, short, sign, tooltip
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
@@ -89,9 +89,7 @@ class Contents:
         self.order = partition.order
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
-        self.members = {label: list[int]() for label in (-1, *partition.labels)}
-        for position, label in enumerate(partition.label.tolist()):
-            self.members[label].append(position)
+        self.members = listed(partition.label.tolist(), range(len(partition.label)))
         #: The rows of each sum, each as the terms that it stands for, mostly one.
         self.rows = {label: self._rows(label) for label in self.order if self._is_sum(label)}
         inside = partition.label[self.values.operand] == partition.label[self.values.user]
@@ -229,11 +227,9 @@ class Contents:
 
     def _numbered(self) -> dict[int, str]:
         """Boxes of one group that was taken apart, as a sequence is, with a number from 1 up."""
-        found: dict[object, list[int]] = {}
-        for label in self.order:
-            made = self.partition[label]
-            if made.how in {"group", "rest"}:
-                found.setdefault(made.path or made.name, []).append(label)
+        made = {each: self.partition[each] for each in self.order}
+        apart = [label for label, each in made.items() if each.how in {"group", "rest"}]
+        found = listed((made[each].path or made[each].name for each in apart), apart)
         several = (labels for labels in found.values() if len(labels) > 1)
         return {label: f" ({at})" for labels in several for at, label in enumerate(labels, start=1)}
 
@@ -375,32 +371,22 @@ def edges(contents: Contents) -> list[Edge]:
     locals_ = graph.local[graph.first[users] + places]
     flows = graph.known[users] & graph.needs[operands]
     with np.errstate(all="ignore"):
-        amounts = np.where(flows, graph.grad[users] * locals_, 0.0)
-    columns = users, places, label[operands], label[users], locals_, flows, amounts
-    folded, runs = {*contents.folded}, dict[tuple[Any, ...], list[tuple[Any, ...]]]()
-    for user, place, source, target, local, paid, amount in zip(
-        *(each.tolist() for each in columns), strict=True
-    ):
+        amounts = graph.grad[users] * locals_
+    columns = (users, places, label[operands], label[users], locals_, flows, amounts)
+    folded, runs = {*contents.folded}, dict[tuple[object, ...], list[Edge]]()
+    rows = zip(*(each.tolist() for each in columns), strict=True)
+    for user, place, source, target, local, flow, amount in rows:
         port, passed, shared = ends.get((user, place), ("", local, False))
+        paid = amount if flow else None
+        ids, alarm = (contents.id[source], contents.id[target]), _alarm(graph, user, local, paid)
         many = shared or source in folded or target in folded
-        one = user, place, source, target, port, passed, local, amount if paid else None
-        runs.setdefault((source, target, port) if many else (user, place), []).append(one)
-    found = []
-    for (user, place, source, target, port, passed, local, paid), *more in runs.values():
-        most = _strongest([paid, *(each[-1] for each in more)])
-        found.append(
-            Edge(
-                id=f"e{user}_{place}",
-                source=contents.id[source],
-                target=contents.id[target],
-                port=port,
-                local=None if more else passed,
-                contribution=most,
-                alarm="" if more else _alarm(graph, user, local, most),
-                count=1 + len(more),
-            )
-        )
-    return found
+        run = runs.setdefault((*ids, port) if many else (user, place), [])
+        run.append(Edge(f"e{user}_{place}", *ids, port, passed, paid, alarm))
+    for run in runs.values():
+        if (count := len(run)) > 1:
+            most = _strongest(each.contribution for each in run)
+            run[0] = run[0]._replace(local=None, contribution=most, alarm="", count=count)
+    return [run[0] for run in runs.values()]
 
 
 def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:

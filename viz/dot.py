@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from itertools import pairwise
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping
+from itertools import chain, pairwise
 from types import MappingProxyType
 from typing import Any
 
 from viz.labels import COLUMNS, edge_label, edge_look, heading, label, outline, scale_of
 from viz.options import FONT, Style
-from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
@@ -25,9 +25,15 @@ _CROWD = 4
 #: a mesh of curves; in haste it looks at each once, and lines are straight.
 PATIENCE, _HASTE = 1_500, {"nslimit": "1", "splines": "line", "outputorder": "edgesfirst"}
 
+LEAVES = frozenset({Kind.PARAMETER, Kind.INPUT, Kind.CONSTANT})
+#: From top to bottom more leaves of one reader than these stand in several rows of at least so many.
+_ACROSS, _LEAST = 6, 4
+
 #: By the id of a box, an edge or a frame where an engine put it, as attributes; that of the whole is empty.
 Places = Mapping[str, Mapping[str, str]]
 _NOWHERE: Places = MappingProxyType({})
+#: By the id of a frame its grids of boxes whose order is given, each as rows of ids.
+Order = dict[str, list[list[list[str]]]]
 
 
 def source(
@@ -55,7 +61,7 @@ def digraph(
     style = (style or Style()).checked()
     if shown is None:
         shown = looks(picture, style, places)
-    theme, given = style.theme, Order({}, {}) if places else order(tidied(picture), style.rankdir)
+    theme, given = style.theme, {} if places else order(picture, style.rankdir)
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
@@ -85,14 +91,13 @@ def digraph(
 
 def looks(picture: Picture, style: Style, places: Places = _NOWHERE) -> dict[str, Mapping[str, str]]:
     """How each box and each edge looks, by its id, as attributes; that of the whole is empty."""
-    names = {box.id: box.name for box in picture.boxes}
-    picture = tidied(picture)
-    scale = scale_of(picture, style)
+    scale, frames = scale_of(picture, style), {cluster.id: cluster.label for cluster in picture.clusters}
     found = {"": {"label": heading(picture, scale, style)}}
     for box in picture.boxes:
-        told = escaped(box.tooltip, _TOOLTIP, tooltip=True)
-        found[box.id] = {"label": label(box, scale, style), "tooltip": told} | outline(box, style)
-    found |= _edge_looks(picture, names, style)
+        told = escaped(box.tooltip or box.name, _TOOLTIP, tooltip=True)
+        shown = box._replace(name=_within([frames.get(each, each) for each in box.group], box.name))
+        found[box.id] = {"label": label(shown, scale, style), "tooltip": told} | outline(box, style)
+    found |= _edge_looks(picture, style)
     return {key: look | dict(places.get(key, {})) for key, look in found.items()}
 
 
@@ -102,9 +107,60 @@ def _layout(picture: Picture, given: Order) -> dict[str, str]:
     between = _STEPPING if any(edge.flow for edge in picture.edges) else _MESH if mesh else _BETWEEN
     return (
         {"nodesep": "0.12" if mesh else "0.2", "ranksep": between}
-        | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
+        | ({"remincross": "false"} if given else {})  # its second thoughts know no order
         | (_HASTE if picture.reach() > PATIENCE else {})
     )
+
+
+# ------------------------------------------------------------------------- which boxes stand where
+def order(picture: Picture, rankdir: str) -> Order:
+    """The boxes whose order is given; of a small picture none, for there an engine does well.
+
+    An engine puts boxes where edges are short, and so shuffles those that read and are read alike. Folded
+    boxes of one frame stand in a row, if as many boxes lie between them and the inputs: then no path leads
+    from one to another. Many leaves that one box reads stand in rows below each other.
+    """
+    depth, readers = picture.depths(), defaultdict[str, set[str]](set)
+    for edge in picture.edges:
+        readers[edge.source].add(edge.target)
+    beside: dict[tuple[str, Hashable], list[Box]] = {}
+    for box in picture.boxes:
+        frame = box.group[-1] if box.group else ""
+        if box.kind is Kind.FOLDED and box.leaves is None:
+            beside.setdefault((frame, depth[box.id]), []).append(box)
+        elif box.kind in LEAVES and len(readers[box.id]) == 1 and rankdir == "TB":
+            beside.setdefault((frame, (box.kind, *readers[box.id])), []).append(box)
+    found: Order = {}
+    several = {at: boxes for at, boxes in beside.items() if len(boxes) > 1}
+    if not any(boxes[0].kind is Kind.FOLDED or len(boxes) > _ACROSS for boxes in several.values()):
+        return found
+    for (frame, _), boxes in sorted(several.items(), key=lambda each: each[1][0].kind in LEAVES):
+        ids, across = [box.id for box in boxes], len(boxes)
+        if boxes[0].kind in LEAVES and across > _ACROSS:
+            across = max(_LEAST, math.isqrt(across - 1) + 1)
+        rows = [ids[start : start + across] for start in range(0, len(ids), across)]
+        found.setdefault(frame, []).append(rows)
+    return found
+
+
+def is_mesh(picture: Picture, crowd: int) -> bool:
+    """Whether an edge leads from a box that more than ``crowd`` others read to one that reads as many."""
+    ends = {(edge.source, edge.target) for edge in picture.edges}
+    leaving, arriving = Counter(source for source, _ in ends), Counter(target for _, target in ends)
+    return any(leaving[source] > crowd and arriving[target] > crowd for source, target in ends)
+
+
+def _within(frames: list[str], name: str) -> str:
+    """``w.0`` for ``layers.0.w.0`` in ``net.layers.0``: a box does not repeat the frames around it.
+
+    The variable may stand before the path.
+    """
+    words = ".".join(frames).split(".")
+    for outermost in range(len(words)):
+        path = ".".join(words[outermost:]) + "."
+        if name.startswith(path) and name != path:
+            return name[len(path) :]
+    return name
 
 
 # -------------------------------------------------------------------------------------------- boxes
@@ -132,13 +188,14 @@ def _add_boxes(
                 body.node(each.id, id=each.id, **shown[each.id])
         body.attr(**places.get(cluster, {}) if cluster else {})
         # edges that are not seen keep the boxes of a frame where they belong
-        for row in given.rows.get(cluster, ()):
+        for row in chain.from_iterable(given.get(cluster, ())):
             with body.subgraph(graph_attr={"rank": "same"}) as same:
                 # from left to right an engine begins below
                 for one, other in pairwise(row if style.rankdir == "TB" else reversed(row)):
                     same.edge(one, other, style="invis", minlen="0")
-        for one, other in given.below.get(cluster, ()):
-            body.edge(one, other, style="invis")
+        for upper, lower in chain.from_iterable(map(pairwise, given.get(cluster, ()))):
+            for one, other in zip(upper, lower, strict=False):
+                body.edge(one, other, style="invis")
 
 
 def _frame(whole: Any, cluster: str, name: str, style: Style) -> Any:
@@ -153,7 +210,7 @@ def _frame(whole: Any, cluster: str, name: str, style: Style) -> Any:
 
 
 # -------------------------------------------------------------------------------------------- edges
-def _edge_looks(picture: Picture, names: dict[str, str], style: Style) -> dict[str, dict[str, str]]:
+def _edge_looks(picture: Picture, style: Style) -> dict[str, dict[str, str]]:
     """Those of all edges. Between folded boxes few bear a label, and where many cross they are pale.
 
     For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
@@ -167,7 +224,7 @@ def _edge_looks(picture: Picture, names: dict[str, str], style: Style) -> dict[s
     leafy = {frame for box in picture.boxes if box.kind in LEAVES for frame in box.group}
     for edge in picture.edges:
         source, target = boxes[edge.source], boxes[edge.target]
-        told = escaped(_tooltip(edge, names[edge.source], names[edge.target]), tooltip=True)
+        told = escaped(_tooltip(edge, source.name, target.name), tooltip=True)
         look = {"edgetooltip": told}
         if set(target.group) & leafy - set(source.group):
             look["minlen"] = "2"

@@ -9,15 +9,13 @@ from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
-from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted
 from viz import dot, svg
-from viz.engines import render
+from viz.engines import Rendered, render
 from viz.focus import View, node_of
 from viz.fold import pictures
-from viz.options import Style, flag, not_drawn
+from viz.options import Style, flag, graph_of, not_drawn
 from viz.picture import Box, Picture
-from viz.rendered import Rendered
 from viz.text import signed
 
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
@@ -97,9 +95,7 @@ def draw(
     if isinstance(root, Picture):
         shown = root if title is None else root._replace(title=title)
         return Drawing(shown, style, engine=engine, format=format)
-    if not isinstance(root, Value | Graph):
-        raise not_drawn("draw", "a Value or a Graph", root)
-    graph = Graph(root, user_scope() if names is None else names) if isinstance(root, Value) else root
+    graph = graph_of("draw", root, names, traces=False)
     flag("answers", answers)
     listed = [hide] if isinstance(hide, str | Value) else hide
     blank = sorted({node_of(graph, each).position for each in listed})
@@ -117,8 +113,7 @@ def draw(
     if fold != "auto":
         return Drawing(next(found), style, engine=engine, format=format)
     levels = Levels(found, style, engine)
-    drawn, laid_out = levels.legible(target)
-    return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
+    return Drawing(levels.legible(target), style, engine=engine, format=format, levels=levels)
 
 
 # --------------------------------------------------------------------------------------- exercise sheets
@@ -146,46 +141,38 @@ def _sheet(picture: Picture, graph: Graph, blank: list[int], *, answers: bool, d
 
 
 # --------------------------------------------------------------------------------- the level that can be read
-def _text_size(laid_out: bytes, target: tuple[float, float]) -> float:
-    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged."""
-    found = re.search(rb'<svg width="([\d.]+)pt" height="([\d.]+)pt"', laid_out)
-    assert found, "an engine's SVG begins with its size"
-    fits = (place / (_POINT * float(size)) for place, size in zip(target, found.groups(), strict=True))
-    return _SMALLEST * _POINT * min(1.0, *fits)
-
-
 class Levels:
-    """The pictures of a graph from fine to coarse, each made when it is asked for and laid out once."""
+    """The pictures of a graph from fine to coarse, each made when it is asked for."""
 
     def __init__(self, pictures: Iterator[Picture], style: Style, engine: str) -> None:
         self._pictures, self._style, self._engine = pictures, style, engine
-        self._laid_out: dict[int, bytes] = {}
 
-    def legible(self, target: tuple[float, float]) -> tuple[Picture, bytes]:
-        """The finest picture that can be read in a place of that size, and the engine's SVG of it.
+    def legible(self, target: tuple[float, float]) -> Picture:
+        """The finest picture that can be read in a place of that size.
 
         Where none can, the coarsest. Without an engine, or where it fails, the first that has room for its
-        boxes, and b"": what is wrong is said when the picture is asked for. ValueError where ``target`` is
-        not the size of a place in pixels.
+        boxes: what is wrong is said when the picture is asked for. ValueError where ``target`` is not the
+        size of a place in pixels.
         """
         if len(target) != 2 or not all(each >= 100 for each in target):
             told = "a width and a height, each of 100 pixels or more"
             raise ValueError(f"target is {told}, not {quoted(target)}")
         self._pictures, found = tee(self._pictures)  # which keeps what was made
-        for at, level in enumerate(found):
-            if _has_room(level, target, self._style.rankdir):
-                drawn = self._svg(at, level)
-                if not drawn or _text_size(drawn, target) >= LEGIBLE:
-                    return level, drawn
-        return level, self._svg(at, level)
+        for level in found:
+            if _has_room(level, target, self._style.rankdir) and self.can_be_read(level, target):
+                break
+        return level
 
-    def _svg(self, at: int, level: Picture) -> bytes:
-        if at not in self._laid_out:
-            try:
-                self._laid_out[at] = render(dot.source(level, self._style), "svg", self._engine)
-            except (MicrobpError, OSError):
-                return b""
-        return self._laid_out[at]
+    def can_be_read(self, level: Picture, target: tuple[float, float]) -> bool:
+        """Whether its smallest text, fitted into ``target``, is high enough; True where none can tell."""
+        try:
+            laid_out = render(dot.source(level, self._style), "svg", self._engine)
+        except (MicrobpError, OSError):
+            return True
+        size = re.search(rb'<svg width="([\d.]+)pt" height="([\d.]+)pt"', laid_out)
+        assert size, "an engine's SVG begins with its size"
+        fits = (place / (_POINT * float(each)) for place, each in zip(target, size.groups(), strict=True))
+        return _SMALLEST * _POINT * min(1.0, *fits) >= LEGIBLE
 
 
 def _has_room(picture: Picture, target: tuple[float, float], rankdir: str) -> bool:
@@ -214,15 +201,13 @@ class Drawing(Rendered):
         *,
         engine: str = "auto",
         format: str = "svg",  # noqa: A002
-        laid_out: bytes = b"",
         levels: Levels | None = None,
     ) -> None:
-        """``laid_out`` is the engine's SVG if there is one; ``levels`` is where the picture was chosen."""
+        """``levels`` is where the picture was chosen."""
         super().__init__(style, engine, format)
         if not isinstance(picture, Picture):
             raise not_drawn("Drawing", "a Picture, as draw(loss).picture is one", picture)
         self.picture = picture
-        self._laid_out = laid_out
         self._levels = levels
 
     def __getstate__(self) -> dict[str, Any]:
@@ -231,9 +216,9 @@ class Drawing(Rendered):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str | bytes]:
         """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
         shown = self
-        if self._levels is not None and self._laid_out and _text_size(self._laid_out, NOTEBOOK) < LEGIBLE:
-            picture, laid_out = self._levels.legible(NOTEBOOK)
-            shown = Drawing(picture, self.style, engine=self._engine, format=self._format, laid_out=laid_out)
+        if self._levels is not None and not self._levels.can_be_read(self.picture, NOTEBOOK):
+            picture = self._levels.legible(NOTEBOOK)
+            shown = Drawing(picture, self.style, engine=self._engine, format=self._format)
         return Rendered._repr_mimebundle_(shown)
 
     @cached_property
@@ -247,7 +232,7 @@ class Drawing(Rendered):
 
         Raises NoEngine if no layout engine is installed.
         """
-        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
+        laid_out = render(self.dot, "svg", self._engine)
         return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
     @cached_property

@@ -58,24 +58,18 @@ def focus(graph: Graph, kinds: Sequence[Kind], view: View) -> tuple[set[int] | N
 
 def node_of(graph: Graph, which: str | Value) -> Node:
     """The node of a value, given by its name or as it is. ValueError names those that are near."""
-    if isinstance(which, Value):
-        try:
-            return graph[which]
-        except KeyError as error:
-            raise ValueError(str(error.args[0])) from None
-    if not isinstance(which, str):
+    if not isinstance(which, str | Value):
         raise TypeError(f"a value is given by its name or as a Value, not as {quoted(which)}")
-    if which in graph.names:
-        return graph.nodes[graph.names.index(which)]
+    try:
+        return graph[which]
+    except KeyError as error:
+        if isinstance(which, Value):
+            raise ValueError(str(error.args[0])) from None
     given = [node.name for node in graph.nodes if node.named]
     more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
     known = f"its names are {', '.join(map(shown, given[:12]))}{more}" if given else "no value has a name"
     hint = shown(did_you_mean(which, given)) or known
     raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}; {hint}")
-
-
-def _operands(node: Node) -> list[int]:
-    return [each for each in node.operands if type(each) is int]
 
 
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
@@ -98,7 +92,8 @@ def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]
     found = ring = {node.position}
     for _ in range(hops):
         beside = {user for each in ring for user, _ in uses[each]}
-        ring = beside.union(*(_operands(graph.nodes[each]) for each in ring)) - found
+        beside |= {below for each in ring for below in graph.nodes[each].operands if type(below) is int}
+        ring = beside - found
         found = found | ring
     return found, f"within {hops} {'hop' if hops == 1 else 'hops'} of {node.name}"
 

@@ -10,7 +10,7 @@ from microbp.debug.trace import as_recorded
 from microbp.text.safe import quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
-from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
+from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded
 from viz.kinds import kinds
 from viz.options import one_of, whole_number
 from viz.picture import Picture, reach
@@ -84,7 +84,8 @@ def pictures(
     shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
     found = _by_position(graph, view.findings)
-    opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
+    names = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
+    opened = {*alone, *(named(values, names) if names else ())}
 
     def small(partition: Partition) -> bool:
         """Few boxes, and no mesh of edges, as between two layers of sixteen, nor edges across all rows."""
@@ -97,7 +98,6 @@ def pictures(
     for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
-            shut = opened_at(shut, alone) if alone else shut
             since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
             note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
             yield _picture(shut, note, fold, found)
@@ -105,20 +105,16 @@ def pictures(
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
     """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
-    listed = findings.findings if isinstance(findings, Diagnosis) else [*findings]
-    for each in listed:
+    told: dict[int, list[str]] = {}
+    for each in findings.findings if isinstance(findings, Diagnosis) else findings:
         if each.position is not None and each.position >= len(graph):
             raise ValueError(
                 f"findings are those of another graph: {each.node} is its value number {each.position:,}, "
                 f"and the graph of {graph.root.name} has {len(graph):,}"
             )
-    told: dict[int, list[str]] = {}
-    places = {name: position for position, name in enumerate(graph.names)} if listed else {}
-    for each in listed:
-        where = [each.position] if each.position is not None else map(places.get, each.parameters)
-        for position in where:
-            if position is not None:
-                told.setdefault(position, []).append(each.cause or each.kind)
+        there = [graph[name].position for name in each.parameters if name in graph]
+        for position in there if each.position is None else [each.position]:
+            told.setdefault(position, []).append(each.cause or each.kind)
     return told
 
 

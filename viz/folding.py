@@ -22,7 +22,7 @@ from microbp import Graph
 from microbp.sweeps import dependents, rows
 from microbp.text.safe import quoted
 from viz.kinds import stem
-from viz.picture import Kind
+from viz.picture import Key, Kind
 
 Ints = npt.NDArray[np.int64]
 #: From the outermost group: its name, and the number of the call.
@@ -156,12 +156,12 @@ class Partition:
     @cached_property
     def operands(self) -> dict[int, list[int]]:
         """The boxes that each box reads, ascending; no entry for one that reads none."""
-        return _listed(*reversed(self.arcs))
+        return listed(*(each.tolist() for each in reversed(self.arcs)))
 
     @cached_property
     def readers(self) -> dict[int, list[int]]:
         """The boxes that read each box, ascending; no entry for one that no box reads."""
-        return _listed(*self.arcs)
+        return listed(*(each.tolist() for each in self.arcs))
 
     @cached_property
     def order(self) -> list[int]:
@@ -197,9 +197,10 @@ def _distinct(ones: Ints, others: Ints, size: int) -> tuple[Ints, Ints]:
     return pairs // size, pairs % size
 
 
-def _listed(keys: Ints, others: Ints) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for key, other in zip(keys.tolist(), others.tolist(), strict=True):
+def listed(keys: Iterable[Key], others: Iterable[int]) -> dict[Key, list[int]]:
+    """Under each key the others that stand beside it."""
+    found: dict[Key, list[int]] = {}
+    for key, other in zip(keys, others, strict=True):
         found.setdefault(key, []).append(other)
     return found
 
@@ -231,13 +232,10 @@ def merge(
 
     With ``apart`` those that read each other's results do not: each of them is a step of a sequence.
     """
-    held: dict[Hashable, list[int]] = {}
-    for label in partition.labels:
-        if label in key:
-            held.setdefault(key[label], []).append(label)
+    merged = [label for label in partition.labels if label in key]
     become: dict[int, Made] = {}
     where = np.arange(len(partition.label), dtype=np.int64)
-    for each, labels in held.items():
+    for each, labels in listed((key[label] for label in merged), merged).items():
         if len(labels) > 1:
             where[labels] = labels[-1]
             become[labels[-1]] = tell(each, labels)
@@ -669,12 +667,11 @@ def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
 
 
 # ------------------------------------------------------------------------------------------ unfolding
-def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
-    """The partition, but that the values of the groups and arrays of these names are boxes by themselves.
+def named(values: Values, names: Iterable[str]) -> set[int]:
+    """The positions of the values that groups and arrays of these names hold.
 
     A name is that of a group, or of a value without its index, with or without what stands before it.
     """
-    values = partition.values
     words = {}
     for node in (values.nodes[each] for each in np.flatnonzero(values.shown).tolist()):
         words[node.position] = ".".join(_names(node.group)), stem(node), node.name if node.named else ""
@@ -689,10 +686,10 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
                 f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"
             )
         opened |= found
-    return opened_at(partition, opened)
+    return opened
 
 
-def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
+def unfolded(partition: Partition, positions: Collection[int]) -> Partition:
     """The partition, but that the values at these positions are boxes by themselves, or sums as they are."""
     label, size, plain = partition.label, len(partition.label), sums(partition.values).label
     shut = np.ones(size, dtype=bool)

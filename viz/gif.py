@@ -18,18 +18,8 @@ _COLOURS = 255
 _PAD, _BREADTH, _RIM = 10.8, 12.0, 24.0
 
 
-class Area(NamedTuple):
-    """A part of the plane, in points; y grows upwards."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def meets(self, other: Area) -> bool:
-        """Whether they have a point in common."""
-        across = self.left <= other.right and other.left <= self.right
-        return across and self.bottom <= other.top and other.bottom <= self.top
+#: A part of the plane, in points: its lower left corner, and its upper right one. y grows upwards.
+Area = NDArray[Any]
 
 
 class Part(NamedTuple):
@@ -76,27 +66,28 @@ def parts(
     makes a PNG file of each window.
     """
     unit = 72 / dpi  # of a pixel, in points
-    left, bottom, right, top = map(float, placed[0]["bb"].split(","))
-    whole = Area(left - _PAD, bottom - _PAD, right + _PAD, top + _PAD)
-    heading = whole._replace(bottom=2 * float(placed[0]["lp"].split(",")[1]) - top)
+    laid_out = _corners(placed[0]["bb"])
+    whole = laid_out + np.array([[-_PAD], [_PAD]])
+    heading = whole.copy()
+    heading[0, 1] = 2 * float(placed[0]["lp"].split(",")[1]) - laid_out[1, 1]
     areas = {each["id"]: _area(each, rooms.get(each["id"], 0)) for each in placed[1:] if "id" in each}
     seen = [(0, whole)]
     for frame, (before, now) in enumerate(pairwise(looks), 1):
         changed = [area for key, area in areas.items() if now.get(key) != before.get(key)]
         seen += [(frame, heading), *([(frame, _around(changed))] if changed else [])]
     rim, corners, windows = math.ceil(_RIM / unit), [], []
-    for frame, (left, bottom, right, top) in seen:
-        area = Area(
-            max(left, whole.left), max(bottom, whole.bottom), min(right, whole.right), min(top, whole.top)
-        )
-        x, y = int((area.left - whole.left) / unit), int((whole.top - area.top) / unit)
-        width = math.ceil((area.right - whole.left) / unit) - x
-        height = math.ceil((whole.top - area.bottom) / unit) - y
+    (left, _), (_, top) = whole
+    for frame, part in seen:
+        area = part.clip(*whole)
+        pixels = (area - (left, top)) * (1, -1) / unit
+        x, y = int(pixels[0, 0]), int(pixels[1, 1])
+        width, height = math.ceil(pixels[1, 0]) - x, math.ceil(pixels[0, 1]) - y
         size = (width + 2 * rim) * unit, (height + 2 * rim) * unit
-        middle = whole.left + (x + width / 2) * unit, whole.top - (y + height / 2) * unit
+        middle = left + (x + width / 2) * unit, top - (y + height / 2) * unit
         viewport = ",".join(f"{each:.6f}" for each in (*size, 1, *middle))
         corners.append((frame, x, y))
-        windows.append(Window(frame, {key for key, each in areas.items() if each.meets(area)}, viewport))
+        ids = {key for key, (low, high) in areas.items() if (low < area[1]).all() and (area[0] < high).all()}
+        windows.append(Window(frame, ids, viewport))
     drawn = (colours(each)[rim:-rim, rim:-rim] for each in draw(windows))
     return [Part(*corner, each) for corner, each in zip(corners, drawn, strict=True)]
 
@@ -104,20 +95,19 @@ def parts(
 def _area(told: Mapping[str, Any], room: int) -> Area:
     """Where a frame, a box or an edge is, with its label, which takes so much room."""
     if "bb" in told:
-        return Area(*map(float, told["bb"].split(",")))
-    across, up = (36 * float(told.get(each, 0)) + _BREADTH for each in ("width", "height"))
-    sides = [(across, up, spot) for spot in told["pos"].split()]
-    sides += [(room + _BREADTH, 2 * _BREADTH, told[place]) for place in ("lp", "xlp") if place in told]
-    areas = []
-    for across, up, spot in sides:
-        x, y = map(float, spot.split(",")[-2:])
-        areas.append(Area(x - across, y - up, x + across, y + up))
-    return _around(areas)
+        return _corners(told["bb"])
+    half = [36 * float(told.get(each, 0)) + _BREADTH for each in ("width", "height")]
+    sides = [(half, spot) for spot in told["pos"].split()]
+    sides += [([room + _BREADTH, 2 * _BREADTH], told[place]) for place in ("lp", "xlp") if place in told]
+    return _around([np.array(spot.split(",")[-2:], float) + np.outer((-1, 1), half) for half, spot in sides])
+
+
+def _corners(told: str) -> Area:
+    return np.array(told.split(","), float).reshape(2, 2)
 
 
 def _around(areas: Sequence[Area]) -> Area:
-    lefts, bottoms, rights, tops = zip(*areas, strict=True)
-    return Area(min(lefts), min(bottoms), max(rights), max(tops))
+    return np.stack([np.min(areas, axis=0)[0], np.max(areas, axis=0)[1]])
 
 
 def colours(png: bytes) -> NDArray[Any]:

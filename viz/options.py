@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp import Module, Trace
+from microbp import Graph, Module, Trace, Value
+from microbp.recording.sites import user_scope
 from microbp.text.safe import quoted
 from viz.colours import DARK, LIGHT, Theme
 
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
 FONT = "DejaVu Sans,Verdana,sans-serif"
-
-_CHOICES = {"rankdir": ("TB", "LR"), "edges": ("local", "contribution", "none")}
 
 
 class Style(NamedTuple):
@@ -35,10 +34,10 @@ class Style(NamedTuple):
 
     def checked(self) -> Style:
         """With an int for digits. ValueError or TypeError says which option is wrong, and what it may be."""
-        for option, choices in _CHOICES.items():
-            one_of(option, getattr(self, option), choices)
-        for option in ("dark", "legend"):
-            flag(option, getattr(self, option))
+        one_of("rankdir", self.rankdir, ("TB", "LR"))
+        one_of("edges", self.edges, ("local", "contribution", "none"))
+        flag("dark", self.dark)
+        flag("legend", self.legend)
         return self._replace(digits=whole_number("digits", self.digits, 1, 17))
 
 
@@ -58,6 +57,16 @@ def not_drawn(caller: str, takes: str, given: object) -> TypeError:
     elif isinstance(given, int | float):
         hint = ": a plain number does not know what it was computed from"
     return TypeError(f"{caller}() takes {takes}, not {type(given).__name__}{hint}")
+
+
+def graph_of(caller: str, given: Any, names: Mapping[str, Any] | None, *, traces: bool = True) -> Graph:
+    """The graph of a Value, a Graph or a Trace, with ``names`` or those of the user's variables."""
+    graph = given.graph if traces and isinstance(given, Trace) else given
+    if isinstance(graph, Value):
+        return Graph(graph, user_scope() if names is None else names)
+    if not isinstance(graph, Graph):
+        raise not_drawn(caller, "a Value, a Graph or a Trace" if traces else "a Value or a Graph", given)
+    return graph
 
 
 def whole_number(option: str, given: Any, least: float = -math.inf, most: float = math.inf) -> int:

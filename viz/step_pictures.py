@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
-from microbp.recording.sites import user_scope
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
-from viz.kinds import kinds, tooltip
-from viz.options import Style, not_drawn, whole_number
+from viz.kinds import tooltip
+from viz.options import Style, graph_of, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
@@ -113,14 +112,8 @@ def film(
     caller: str,
 ) -> Film:
     """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors."""
-    if isinstance(root, Value):
-        root = Graph(root, user_scope() if names is None else names)
-    elif not isinstance(root, Graph | Trace):
-        raise not_drawn(caller, "a Value, a Graph or a Trace", root)
-    graph = root if isinstance(root, Graph) else root.graph
-    if view.parameters is not None and not isinstance(view.parameters, str | Value):
-        view = view._replace(parameters=[*view.parameters])  # it is read twice
-    shown, _ = focus(graph, kinds(graph, view.parameters), view)
+    graph = graph_of(caller, root, names)
+    shown, _ = focus(graph, (), view)  # which asks for kinds only to find a share
     count = len(graph) if shown is None else len(shown)
     if count > MOST:
         raise TooManyValues(

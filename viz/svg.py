@@ -27,7 +27,7 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
 
     Tooltips become ``<title>`` elements, which every browser shows and screen readers read; ids stay.
     """
-    return _text(_finished(svg, title, made_by)) + "\n"
+    return ET.tostring(_finished(svg, title, made_by), "unicode") + "\n"
 
 
 def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
@@ -77,7 +77,7 @@ def map_svg(svg: bytes, made_by: str) -> str:
             group.attrib.update({"class": "mapped", "role": "button", "tabindex": "0", "aria-label": told})
     part = ET.Element(f"{SVG}svg", {"viewBox": root.get("viewBox", "")})
     part.append(graph)
-    return _text(part)
+    return ET.tostring(part, "unicode")
 
 
 def stage(svg: bytes, made_by: str) -> tuple[str, dict[str, float]]:
@@ -118,7 +118,7 @@ def stage(svg: bytes, made_by: str) -> tuple[str, dict[str, float]]:
             del element.attrib["fill"]
         for name in _NUMBERS & element.attrib.keys():
             element.set(name, _DECIMALS.sub(lambda x: f"{round(float(x[0]), 1):g}", element.attrib[name]))
-    return _text(graph), {"x": -across, "y": -down, "width": width, "height": height}
+    return ET.tostring(graph, "unicode"), {"x": -across, "y": -down, "width": width, "height": height}
 
 
 def _as_rectangle(path: ET.Element) -> None:
@@ -156,7 +156,3 @@ def _without_background(root: ET.Element) -> ET.Element:
         graph.remove(background)
     graph.attrib.update(_USUAL)
     return graph
-
-
-def _text(element: ET.Element) -> str:
-    return ET.tostring(element, encoding="unicode")

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from microbp.notation import plain_number
-from microbp.text.safe import cut, safe
+from microbp.text.safe import columns, cut, safe
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
@@ -26,11 +26,6 @@ def plain(text: str, *, lines: bool = False) -> str:
     """
     shown = safe(text if lines else cut(text, _LONGEST), "xml", lines=lines)
     return shown if shown.strip() else "␣" * len(shown)
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes in letters of one width; a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def shortened(text: str, width: int) -> str:

@@ -13,7 +13,6 @@ import ast
 import copy
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -25,7 +24,7 @@ from microbp.labels import text_of
 from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
-from microbp.text.safe import readable
+from microbp.text.safe import columns, readable
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
@@ -86,12 +85,6 @@ _WORD = re.compile(
     r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
     r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
 )
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two."""
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return len(text) + wide
 
 
 def sentence(text: str, width: int, indent: str = "") -> list[str]:

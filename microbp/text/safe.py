@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["Name", "cut", "named", "quoted", "readable", "safe", "shown"]
+__all__ = ["Name", "columns", "cut", "named", "quoted", "readable", "safe", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -78,6 +78,11 @@ def cut(text: str, most: int = LONGEST) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes in letters of one width: a Chinese sign takes two."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def shown(name: object, most: int = LONGEST) -> str:

@@ -105,9 +105,7 @@ def _contribution(each: Contribution, written: bool) -> dict[str, Any]:
 
 def _number(x: float) -> float | str:
     """JSON has no word for NaN and infinity; these are JavaScript's, which ``Number(...)`` reads."""
-    if math.isnan(x):
-        return "NaN"
-    return x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
+    return x if math.isfinite(x) else str(x).replace("nan", "NaN").replace("inf", "Infinity")
 
 
 def as_literal(data: Any) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import agree, columns, number, sentence
+from microbp.debug.formulas import agree, number, sentence
 from microbp.notation import Math
 from microbp.text.notebook import Shown
+from microbp.text.safe import columns
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
