@@ -238,7 +238,8 @@ class Traced:
         sample = [each[0] if self._batched else each for each in arrays]
         outside = Outside(*draws, apart=None)
         with Asked(outside.iterators) as asked:
-            program = self._trace(sample, static)
+            outputs, inputs, compared = self._recorded(sample, static)
+        program = compiled_program(outputs, inputs, compared=compared, **self._options)
         _, after, _, remade = _around(self._words, self._function, static)
         drawn = asked.first() or outside.changed()
         if not drawn and (after, remade) != (left, made):
@@ -268,11 +269,6 @@ class Traced:
             return outside.changed() or self._name
         finally:
             outside.restore()
-
-    def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
-        """The program of the function, recorded for one sample."""
-        outputs, inputs, compared = self._recorded(sample, static)
-        return compiled_program(outputs, inputs, compared=compared, **self._options)
 
     def _recorded(
         self, sample: list[Floats], static: dict[str, Any]
