@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import cProfile
 import csv
 import datetime as dt
+import io
 import itertools
 import logging
 import os
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import time
 import uuid
+import warnings
 from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -259,6 +262,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "generator": lambda: partial(next, _counting()),
     "count": lambda: partial(next, itertools.count(1)),
     "list_iterator": lambda: partial(next, iter([1.0, 2.0, 3.0, 4.0])),
+    "tuple_iterator": lambda: iter((1.0, 2.0, 3.0, 4.0)).__next__,
     "Generator": lambda: np.random.default_rng(0).normal,
     "Random": lambda: random.Random(0).random,  # noqa: S311
     "PCG64": lambda: np.random.PCG64(0).random_raw,
@@ -403,6 +407,152 @@ def test_a_clock_is_seen_within_another_trace_and_beside_a_profiler_in_python() 
     assert "call outer" in told
     with pytest.warns(microbp.BranchWarning, match="perf_counter"):
         assert timed(1.0) != timed(1.0)
+
+
+def test_a_clock_is_seen_beside_a_profiler_in_c() -> None:
+    timed, profile = compile_(lambda x: x * time.perf_counter()), cProfile.Profile()
+    with pytest.warns(microbp.BranchWarning, match="draws"), profile:
+        assert timed(1.0) != timed(1.0)
+
+
+def test_nothing_is_watched_while_a_program_is_built() -> None:
+    called: dict[bool, set[str]] = {False: set(), True: set()}
+
+    def profiler(frame: Any, *_: Any) -> None:
+        called[sys.getprofile() is not profiler].add(frame.f_code.co_name)
+
+    def cost(x: Any) -> Any:
+        return x.exp()
+
+    sys.setprofile(profiler)
+    try:
+        compile_(cost)(1.0)
+    finally:
+        sys.setprofile(None)
+    assert "cost" in called[True] - called[False]
+    assert "compiled_program" in called[False] - called[True]
+
+
+def test_the_date_of_today_in_an_array_is_asked_anew() -> None:
+    dated = compile_(lambda x: x * float(np.datetime64("now").astype(float)))
+    with pytest.warns(microbp.BranchWarning, match=r"draws from outside of it \(numpy\.datetime64\)"):
+        assert dated(1.0) > 1e9
+
+
+def _read(path: Any) -> str:
+    with open(path) as file:  # noqa: PTH123
+        return file.read()
+
+
+def _printed(path: Any) -> str:
+    command = [sys.executable, "-ISc", f"print(open({str(path)!r}).read())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+#: What a function reads of the system, given a file that holds another number at each call.
+SYSTEM: dict[str, Callable[[Any, Any], Any]] = {
+    "open": lambda x, path: x * float(_read(path)),
+    "read_text": lambda x, path: x * float(path.read_text()),
+    "loadtxt": lambda x, path: x * float(np.loadtxt(path)),
+    "stat": lambda x, path: x * path.stat().st_size,
+    "exists": lambda x, path: x if path.with_name("10").exists() else 2.0 * x,
+    "listdir": lambda x, path: x * len(os.listdir(path.parent)),  # noqa: PTH208
+    "run": lambda x, path: x * float(_printed(path)),
+    "input": lambda x, _: x * float(input()),
+    "stdin": lambda x, _: x * float(sys.stdin.readline()),
+    "argv": lambda x, _: x * float(sys.argv[-1]),
+    "environ": lambda x, _: x * float(os.environ["MICROBP_SCALE"]),
+    "environ.get": lambda x, _: x * float(os.environ.get("MICROBP_SCALE", "")),
+    "getenv": lambda x, _: x * float(os.getenv("MICROBP_SCALE", "")),
+}
+
+
+@pytest.mark.parametrize("kind", SYSTEM)
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_what_a_function_reads_of_the_system_is_read_anew(kind: str, tmp_path: Any, monkeypatch: Any) -> None:
+    path, read = tmp_path / "number", SYSTEM[kind]
+    compiled = compile_(lambda x: read(x, path))
+    found = []
+    for call in (compiled, lambda x: read(Value(x), path).data):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("1\n10\n100\n"))
+        for number in ("1", "10", "100"):
+            path.write_text(number)
+            (tmp_path / number).touch()
+            monkeypatch.setenv("MICROBP_SCALE", number)
+            monkeypatch.setattr(sys, "argv", ["script", number])
+            found.append(call(3.0))
+        for number in ("1", "10", "100"):
+            (tmp_path / number).unlink()
+    assert found[:3] == found[3:]
+
+
+def test_what_reads_files_of_its_own_accord_traces_nothing_anew(
+    recwarn: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    calls: list[int] = []
+    (tmp_path / "imported_late.py").write_text("SCALE = 2.0")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @compile_
+    def steady(x: Any) -> Any:
+        import imported_late
+
+        calls.append(1)
+        logging.getLogger("microbp.tests").warning("written to a stream")
+        warnings.warn("with its line", UserWarning, stacklevel=1)
+        return x * imported_late.SCALE
+
+    assert [steady(1.0), steady(3.0)] == [2.0, 6.0]
+    assert (len(calls), [each.category for each in recwarn]) == (1, [UserWarning])
+
+
+class Turning:
+    """What goes one way and the other by turns, each time that it is called."""
+
+    turn = False
+    turns: ClassVar = {"of a dict": False}
+
+    def __init__(self) -> None:
+        self.slots = [0.0]
+
+    def of_an_object(self, x: Any) -> Any:
+        self.turn = not self.turn
+        return x if self.turn else 2.0 * x
+
+    def of_a_dict(self, x: Any) -> Any:
+        self.turns["of a dict"] = not self.turns["of a dict"]
+        return x if self.turns["of a dict"] else 2.0 * x
+
+    def of_three(self, x: Any) -> Any:
+        self.slots[0] = (self.slots[0] + 1.0) % 3.0
+        return x if self.slots[0] else 2.0 * x
+
+    def of_later(self, x: Any) -> Any:
+        self.slots[0] += 1.0
+        return x if self.slots[0] < 4.0 else 2.0 * x
+
+
+@pytest.mark.parametrize("kind", ["of_an_object", "of_a_dict", "of_three", "of_later"])
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_what_a_function_turns_by_itself_is_turned_at_each_call(kind: str) -> None:
+    eager, compiled = getattr(Turning(), kind), compile_(getattr(Turning(), kind))
+    expected = [eager(Value(1.0)).data for _ in range(6)]
+    assert [compiled(1.0) for _ in range(6)] == expected
+    assert len({*expected}) == 2
+
+
+def test_what_is_set_up_in_the_first_call_is_traced_once_more_and_kept() -> None:
+    calls, cache = [], SimpleNamespace(table=None)
+
+    @compile_
+    def looked_up(x: Any) -> Any:
+        calls.append(1)
+        if cache.table is None:
+            cache.table = 3.0
+        return x * cache.table
+
+    assert [looked_up(1.0) for _ in range(4)] == [3.0] * 4
+    assert len(calls) == 2
 
 
 def test_an_iterator_of_ones_own_class_is_asked_anew() -> None:

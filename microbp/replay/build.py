@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from array import ArrayType
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
@@ -240,10 +240,12 @@ class Traced:
         with Asked(outside.iterators) as asked:
             outputs, inputs, compared = self._recorded(sample, static)
         program = compiled_program(outputs, inputs, compared=compared, **self._options)
-        _, after, _, remade = _around(self._words, self._function, static)
+        again, after, _, remade = _around(self._words, self._function, static)
         drawn = asked.first() or outside.changed()
-        if not drawn and (after, remade) != (left, made):
-            drawn = self._fed(program, sample, static)
+        if "datetime64" in self._words and not self._words.isdisjoint(("now", "today")):
+            drawn = drawn or "numpy.datetime64"
+        if not drawn and (not asked.seen or (after, remade) != (left, made)):
+            drawn = self._fed(program, sample, static, [*(Counter(left) - Counter(after))])
         if drawn:
             warnings.warn(
                 f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
@@ -251,20 +253,25 @@ class Traced:
                 BranchWarning,
                 stacklevel=user_level(),
             )
-        else:
+        elif again == fixed:  # what it changes itself there makes it another one by the next call
             kept.append(((fixed, after), program))
         return program
 
-    def _fed(self, program: Program, sample: list[Floats], static: dict[str, Any]) -> str:
+    def _fed(
+        self, program: Program, sample: list[Floats], static: dict[str, Any], overwritten: list[Any]
+    ) -> str:
         """What the function has put outside of it and goes by itself, by its name; empty if there is nothing.
 
-        It is recorded once more, from where it has left things, and all is set back.
+        It is recorded once more, from where it has left things, and all is set back. A number that it has
+        ``overwritten`` counts, since it may matter later on; not a Value that it keeps, or what it adds to a
+        list.
         """
         outside, options = Outside(self._function, *static.values()), self._options
         try:
             outputs, inputs, _ = self._recorded(sample, static)
             again = capture_values(outputs, inputs, options["params"], options["names"])[0]
-            return "" if program.captured.computes(again) else outside.changed() or self._name
+            same = program.captured.computes(again) and not any(isinstance(each, str) for each in overwritten)
+            return "" if same else outside.changed() or self._name
         except Exception:  # noqa: BLE001 (the call that is told of it is the next)
             return outside.changed() or self._name
         finally:
