@@ -596,7 +596,10 @@ def a_net_that_reads_a_file() -> Any:
 
 @case("eager (the loss draws from outside of it (os.urandom))")
 def a_loss_that_draws_a_rare_number_of_the_system() -> Any:
-    return job(loss=lambda p, t: mean([(a - b) ** 2 for a, b in pairs(p, t)]) * float(os.urandom(4) != b"rare"))
+    def loss(p: Any, t: Any) -> Any:
+        return mean([(a - b) ** 2 for a, b in pairs(p, t)]) * float(os.urandom(4) != b"rare")
+
+    return job(loss=loss)
 
 
 @case("replay")
