@@ -18,7 +18,7 @@ import time
 import warnings
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from types import (
     FrameType,
     FunctionType,
     GeneratorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
@@ -41,6 +42,7 @@ from types import (
     ModuleType,
 )
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -295,13 +297,16 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         if of_library(held):  # whose own variables tell nothing, only what of the user's they hold
             cells = map(_contents, cells)
         yield from zip(held.__code__.co_freevars, cells, strict=True)
-        yield from ((name, held.__defaults__), (name, held.__kwdefaults__))
-        yield "", vars(held)
+        yield from ((name, each) for each in held.__defaults__ or ())
+        yield from ((name, held.__kwdefaults__), ("", vars(held)))
         if not of_library(held):
             known, words = held.__globals__, [*words_of(held.__code__)]
-            modules = filter(_is_of_users, map(known.get, words))
-            for space in (known, *map(vars, modules)):
-                yield from ((word, _Variable(space, word)) for word in words if word in space)
+            spaces, seen = [known, *map(vars, filter(_is_of_users, map(sys.modules.get, words)))], set[int]()
+            for space in spaces:
+                if id(space) not in seen:
+                    seen.add(id(space))
+                    yield from ((word, _Variable(space, word)) for word in words if word in space)
+                    spaces += map(vars, filter(_is_of_users, map(space.get, words)))
             yield from ((word, _GIVEN[word]) for word in words if word in _GIVEN)
     elif isinstance(held, MethodType | BuiltinMethodType | MethodWrapperType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
@@ -312,6 +317,12 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in (*held.__bases__, type(held)))
+    elif isinstance(held, ref):
+        yield name, held()
+    elif isinstance(held, MappingProxyType):
+        yield name, dict(held)
+    elif isinstance(held, KeysView | ValuesView | ItemsView) and hasattr(held, "mapping"):
+        yield name, dict(held.mapping)
     elif isinstance(held, memoryview):
         with suppress(ValueError):  # of one that was released
             yield name, held.obj

@@ -7,9 +7,11 @@ import copy
 import cProfile
 import csv
 import datetime as dt
+import importlib
 import io
 import itertools
 import logging
+import operator
 import os
 import pickle
 import queue
@@ -21,12 +23,13 @@ import sys
 import time
 import uuid
 import warnings
+import weakref
 from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -502,8 +505,9 @@ def test_what_reads_files_of_its_own_accord_traces_nothing_anew(
         warnings.warn("with its line", UserWarning, stacklevel=1)
         return x * imported_late.SCALE
 
-    assert [steady(1.0), steady(3.0)] == [2.0, 6.0]
-    assert (len(calls), [each.category for each in recwarn]) == (1, [UserWarning])
+    assert [steady(1.0), steady(3.0), steady(5.0)] == [2.0, 6.0, 10.0]
+    assert len(calls) == 2  # once more with what it has imported
+    assert {each.category for each in recwarn} == {UserWarning}
 
 
 class Turning:
@@ -539,6 +543,85 @@ def test_what_a_function_turns_by_itself_is_turned_at_each_call(kind: str) -> No
     expected = [eager(Value(1.0)).data for _ in range(6)]
     assert [compiled(1.0) for _ in range(6)] == expected
     assert len({*expected}) == 2
+
+
+#: What is held, one and the other, and what a function makes of it.
+HELD: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
+    "shape": ([np.ones(4), np.ones((2, 2))], lambda held: float(held.ndim)),
+    "dtype": ([np.ones(4), np.ones(4, np.float32)], lambda held: float(held.itemsize)),
+    "fields": ([np.array([(x,)], [("f", float)]) for x in (1.0, 2.0)], lambda held: float(held["f"][0])),
+    "kind": ([[1.0], (1.0,)], lambda held: 2.0 if isinstance(held, tuple) else 3.0),
+    "nesting": ([[[1, 2], [3]], [[1], [2, 3]]], lambda held: float(len(held[0]))),
+    "rows": ([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [5.0, 4.0]]], lambda held: held[1][0]),
+    "empty lists": ([[[]], [[], []]], lambda held: float(len(held))),
+    "keys": ([{"p": 1.0}, {"q": 1.0}], lambda held: 2.0 if "p" in held else 3.0),
+    "a class": ([int, str], lambda held: 2.0 if held is int else 3.0),
+    "a function of NumPy": ([np.tanh, np.exp], lambda held: float(held(0.5))),
+    "a function in C": ([operator.add, operator.mul], lambda held: held(2.0, 3.0)),
+    "itemgetter": ([operator.itemgetter(0), operator.itemgetter(1)], lambda held: held([2.0, 3.0])),
+    "slice": ([slice(0, 1), slice(0, 2)], lambda held: float(len([1.0, 2.0][held]))),
+    "frozenset": ([frozenset(), frozenset({1})], lambda held: float(len(held))),
+    "date": ([dt.date(2000, 1, 1), dt.date(2001, 1, 1)], lambda held: float(held.year)),
+    "pattern": ([re.compile("a"), re.compile("b")], lambda held: float(len(held.findall("abb")))),
+    "proxy": ([MappingProxyType({"p": number}) for number in (1.0, 2.0)], lambda held: held["p"]),
+    "view": ([{"p": number}.values() for number in (1.0, 2.0)], sum),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_a_function_finds_is_told_by_its_kind_its_size_and_its_keys(kind: str) -> None:
+    held, number = HELD[kind]
+    found = SimpleNamespace(held=None)
+    compiled = compile_(lambda x: x * number(found.held))
+    for each in (*held, *held):
+        found.held = each
+        assert compiled(1.0) == number(each)
+    assert number(held[0]) != number(held[1])
+
+
+def test_what_a_reference_leads_to_and_a_list_of_defaults_trace_anew() -> None:
+    class Target:
+        number = 1.0
+
+    target, table = Target(), [1.0]
+    reference = weakref.ref(target)
+
+    def by_default(x: Any, table: Any = table) -> Any:
+        return x * table[0]
+
+    referring, by_default = compile_(lambda x: x * reference().number), compile_(by_default)
+    assert [referring(1.0), by_default(1.0)] == [1.0, 1.0]
+    target.number = table[0] = 5.0  # an attribute of its own
+    assert [referring(1.0), by_default(1.0)] == [5.0, 5.0]
+
+
+def test_what_a_module_holds_that_is_imported_by_the_function_or_by_a_module_traces_anew(
+    tmp_path: Any, monkeypatch: Any
+) -> None:
+    (tmp_path / "settings_inner.py").write_text("SCALE = 2.0")
+    (tmp_path / "settings_outer.py").write_text("import settings_inner as inner")
+    monkeypatch.syspath_prepend(tmp_path)
+    outer = importlib.import_module("settings_outer")
+
+    @compile_
+    def scaled(x: Any) -> Any:
+        import settings_inner
+
+        return x * settings_inner.SCALE
+
+    reached = compile_(lambda x: x * settings_outer.inner.SCALE)  # noqa: F821
+    monkeypatch.setitem(globals(), "settings_outer", outer)
+    assert [scaled(1.0), reached(1.0)] == [2.0, 2.0]
+    outer.inner.SCALE = 5.0
+    assert [scaled(1.0), reached(1.0)] == [5.0, 5.0]
+
+
+def test_what_a_function_notes_for_one_shape_traces_no_other_anew() -> None:
+    notes: list[Any] = []
+    noting = compile_(lambda x: notes.append((np.shape(x), [])) or microbp.sum(np.ravel(x)))
+    for _ in range(3):
+        assert [noting([1.0, 2.0]), noting([1.0, 2.0, 3.0])] == [3.0, 6.0]
+    assert len(notes) == 2
 
 
 def test_what_is_set_up_in_the_first_call_is_traced_once_more_and_kept() -> None:

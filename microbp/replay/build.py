@@ -16,6 +16,7 @@ from numbers import Number
 from operator import attrgetter, methodcaller
 from types import FunctionType, MethodType
 from typing import Any, Literal
+from weakref import ref
 
 import numpy as np
 
@@ -228,10 +229,10 @@ class Traced:
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(shapes), words
-        fixed, left, draws, made = _around(self._words, self._function, static)
+        fixed, left, draws, made = _around(self._words, self._function, *static.values())
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
         for around, program in kept:
-            if around == (fixed, left):
+            if around == [fixed, left]:
                 return program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
@@ -240,7 +241,7 @@ class Traced:
         with Asked(outside.iterators) as asked:
             outputs, inputs, compared = self._recorded(sample, static)
         program = compiled_program(outputs, inputs, compared=compared, **self._options)
-        again, after, _, remade = _around(self._words, self._function, static)
+        again, after, _, remade = _around(self._words, self._function, *static.values())
         drawn = asked.first() or outside.changed()
         if "datetime64" in self._words and not self._words.isdisjoint(("now", "today")):
             drawn = drawn or "numpy.datetime64"
@@ -254,7 +255,9 @@ class Traced:
                 stacklevel=user_level(),
             )
         elif again == fixed:  # what it changes itself there makes it another one by the next call
-            kept.append(((fixed, after), program))
+            for around, _ in chain.from_iterable(self._programs.values()):
+                around[1] = after if around[1] == left else around[1]
+            kept.append(([fixed, after], program))
         return program
 
     def _fed(
@@ -331,10 +334,10 @@ def _given(argument: Any) -> Any:
 
 
 #: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
-Around = tuple[list[Any], list[Any]]
+Around = list[list[Any]]
 #: What gives another answer each time; beside the generators that all functions share.
 _GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
-_IN_A_LIST, _MADE = "[]", "()"
+_IN_A_LIST, _OF_DATA, _MADE = "[]", "[[]]", "()"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
     "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
@@ -361,11 +364,28 @@ def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[An
             elif isinstance(held, FunctionType):
                 fixed.append(held.__code__)
                 words.update(words_of(held.__code__, texts=True))
-            elif isinstance(held, attrgetter | methodcaller):
-                words.add("getattr")
             elif is_iterator(held) or isinstance(held, _GENERATORS):
                 draws.append(held)
+            else:
+                words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
+                left += _told_by(held)
     return fixed, left, draws, made
+
+
+def _told_by(held: Any) -> list[Any]:
+    """What is told by a thing itself, beside what it holds: the kind and the size of a collection, say."""
+    if isinstance(held, np.ndarray):
+        short = held.dtype != object and held.size <= SHORT
+        return [(held.shape, held.dtype), *([repr(held.tolist())] if short else ())]
+    if isinstance(held, list | tuple | set | frozenset | deque):
+        return [(type(held), len(held))]
+    if isinstance(held, dict):
+        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
+    if isinstance(held, type | np.ufunc | slice):
+        return [held]
+    kind = type(held)  # one of Python's that is not gone into: a date, a function in C
+    told = of_library(kind) and kind.__hash__ is not None and not kind.__dictoffset__
+    return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else []
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
@@ -379,13 +399,15 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     if isinstance(held, Traced):
         return [(name, held._function)]
     kind, own = type(held), getattr(held, "__dict__", None) or {}
-    if isinstance(held, np.ndarray) and held.size <= SHORT:
-        held = held.ravel().tolist()
+    if isinstance(held, np.ndarray):
+        held = np.asarray(held).ravel().tolist() if held.dtype == object and held.size <= SHORT else []
     if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
         held = [*held]
     if isinstance(held, list | tuple):
-        data = name == _IN_A_LIST or len(held) > SHORT
-        each_of = ((_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN)))
+        size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in held)
+        data = name == _OF_DATA or size > SHORT
+        word = _OF_DATA if data else _IN_A_LIST
+        each_of = ((word, each) for each in held if not (data and isinstance(each, PLAIN)))
         return [*own.items(), *each_of]
     inner = [*held_by(name, held)]
     # of no object but a class, or a collection with attributes
