@@ -337,6 +337,7 @@ def _given(argument: Any) -> Any:
 Around = list[list[Any]]
 #: What gives another answer each time; beside the generators that all functions share.
 _GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
+_LEAVES = Value, *PLAIN, Number
 _IN_A_LIST, _OF_DATA, _MADE = "[]", "[[]]", "()"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
@@ -359,7 +360,7 @@ def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[An
         for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
             if isinstance(held, Value):
                 (made if name == _MADE else left).append(id(held))
-            elif isinstance(held, (Number, *PLAIN)):
+            elif isinstance(held, _LEAVES):
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif isinstance(held, FunctionType):
                 fixed.append(held.__code__)
@@ -394,7 +395,7 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     The Values that an object has computed are told apart: nets keep what they gave last. Of one that is no
     Module there is what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, Number, *PLAIN)) or type(held).__module__ == "logging":
+    if isinstance(held, _LEAVES) or type(held).__module__ == "logging":
         return []  # each logger leads to all others
     if isinstance(held, Traced):
         return [(name, held._function)]
