@@ -13,6 +13,7 @@ import datetime as dt
 import io
 import os
 import random
+import re
 import sys
 import time
 import warnings
@@ -300,8 +301,11 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in held.__defaults__ or ())
         yield from ((name, held.__kwdefaults__), ("", vars(held)))
         if not of_library(held):
-            known, words = held.__globals__, [*words_of(held.__code__)]
-            spaces, seen = [known, *map(vars, filter(_is_of_users, map(sys.modules.get, words)))], set[int]()
+            words = [*words_of(held.__code__)]
+            if not _ANYWHERE.isdisjoint(words):
+                words = re.findall(r"\w+", " ".join(words_of(held.__code__, texts=True)))
+            modules = *map(sys.modules.get, words), *map(_contents, held.__closure__ or ())
+            spaces, seen = [held.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
             for space in spaces:
                 if id(space) not in seen:
                     seen.add(id(space))

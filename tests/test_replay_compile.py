@@ -610,10 +610,21 @@ def test_what_a_module_holds_that_is_imported_by_the_function_or_by_a_module_tra
         return x * settings_inner.SCALE
 
     reached = compile_(lambda x: x * settings_outer.inner.SCALE)  # noqa: F821
+    enclosed = compile_(lambda x: x * outer.inner.SCALE)
     monkeypatch.setitem(globals(), "settings_outer", outer)
-    assert [scaled(1.0), reached(1.0)] == [2.0, 2.0]
+    assert [scaled(1.0), reached(1.0), enclosed(1.0)] == [2.0, 2.0, 2.0]
     outer.inner.SCALE = 5.0
-    assert [scaled(1.0), reached(1.0)] == [5.0, 5.0]
+    assert [scaled(1.0), reached(1.0), enclosed(1.0)] == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("text", ["x * table['scale']", "x * globals()['table']['scale']"])
+def test_what_is_read_by_a_text_traces_anew(text: str, monkeypatch: Any) -> None:
+    monkeypatch.setitem(globals(), "table", {"scale": 2.0})
+    source = text if "globals" in text else f"eval({text!r})"
+    scaled = compile_(eval(f"lambda x: {source}", globals()))
+    assert scaled(1.0) == 2.0
+    monkeypatch.setitem(globals(), "table", {"scale": 5.0})
+    assert scaled(1.0) == 5.0
 
 
 def test_what_a_function_notes_for_one_shape_traces_no_other_anew() -> None:
