@@ -67,9 +67,10 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 def told_in(space: dict[str, Any], but: Collection[type] = ()) -> None:
     """Let public functions, and methods of classes, be :func:`told`, ``but`` those of some classes.
 
-    A function is put back where it was defined, too, so that a pickle finds it.
+    A function is put back where it was defined, too, so that a pickle finds it. ``compile`` is public, but
+    not in ``__all__``: ``import *`` would hide Python's own behind it.
     """
-    for name in filter(space.get, [*space["__all__"], "compile"]):  # which hides Python's from no import *
+    for name in filter(space.get, [*space["__all__"], "compile"]):
         each = space[name]
         if inspect.ismodule(each):
             told_in(vars(each), but)

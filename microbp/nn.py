@@ -93,16 +93,21 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        texts, values, lost = list[str](), list[Value](), False
+        return self._named()[0]
+
+    def _named(self) -> tuple[dict[str, Value], Iterator[tuple[Any, ...]]]:
+        """The parameters by the texts of their paths, and these paths."""
+        texts, values, runs, lost = list[str](), list[Value](), list[Any](), False
         for path, places, several in parameter_runs(self):
             if isinstance(several[0], Value) and several[0].is_leaf:
                 texts += texts_of(path, places)
+                runs.append((path, places))
                 values += several
             lost |= isinstance(several[0], Value) and not several[0].is_leaf
         if lost:
             self._warn_of_lost()
         _refuse_equal(texts)
-        return dict(zip(texts, values, strict=True))
+        return dict(zip(texts, values, strict=True)), ((*path, at) for path, places in runs for at in places)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -122,14 +127,8 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        names, values = list[str](), list[Value]()
-        for path, places, several in parameter_runs(self):
-            if isinstance(several[0], Value) and several[0].is_leaf:
-                texts = texts_of(path, places)
-                names += [PathName((*path, at), text) for at, text in zip(places, texts, strict=True)]
-                values += several
-        _refuse_equal(names)
-        set_names(values, names)
+        named, paths = self._named()
+        set_names(named.values(), map(PathName, paths, named))
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]

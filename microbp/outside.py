@@ -3,8 +3,8 @@
 Attributes, lists, variables of enclosing functions and of modules, generators of random numbers: a function
 that counts its calls, draws at random, or reads what somebody else changes is another function each time,
 while a program that was made of it stays the same. All of it is found by following references, as far as
-:data:`MOST` objects. What a function asks of clocks and of the system's randomness, and what it takes from
-iterators, is seen while it runs (:class:`Asked`); files, the environment and other processes are not.
+:data:`MOST` objects. What a function asks of clocks and of the system (files, other processes, randomness),
+and what it takes from iterators, is seen while it runs (:class:`Asked`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import datetime as dt
 import io
 import os
 import random
+import re
 import sys
 import time
 import warnings
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,12 +35,15 @@ from types import (
     FrameType,
     FunctionType,
     GeneratorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
 )
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -78,6 +82,11 @@ class _Variable:
         """Let it hold that."""
         change = dict.__setitem__ if isinstance(self.owner, dict) else object.__setattr__
         change(self.owner, self.name, held)
+
+
+#: What the process was given, by the words of the code that reads it.
+_GIVEN = {word: _Variable(vars(os), "environ") for word in ("environ", "environb", "getenv", "getenvb")}
+_GIVEN |= {word: _Variable(vars(sys), word) for word in ("argv", "stdin")}
 
 
 class _Kept(NamedTuple):
@@ -262,8 +271,8 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 
 #: Kinds of which all that they hold is told by :func:`held_by`.
 _SEEN = {
-    list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MemberDescriptorType,
-    property, classmethod, staticmethod, bytearray, array, _Variable,
+    list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MethodWrapperType,
+    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, _Variable,
 }  # fmt: skip
 
 
@@ -289,15 +298,21 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         if of_library(held):  # whose own variables tell nothing, only what of the user's they hold
             cells = map(_contents, cells)
         yield from zip(held.__code__.co_freevars, cells, strict=True)
-        yield from ((name, held.__defaults__), (name, held.__kwdefaults__))
-        yield "", vars(held)
+        yield from ((name, each) for each in held.__defaults__ or ())
+        yield from ((name, held.__kwdefaults__), ("", vars(held)))
         if not of_library(held):
-            known = held.__globals__
-            modules = filter(_is_of_users, map(known.get, words_of(held.__code__)))
-            for space in (known, *map(vars, modules)):
-                used = filter(space.__contains__, words_of(held.__code__))
-                yield from ((word, _Variable(space, word)) for word in used)
-    elif isinstance(held, MethodType | BuiltinMethodType):
+            words = [*words_of(held.__code__)]
+            if not _ANYWHERE.isdisjoint(words):
+                words = re.findall(r"\w+", " ".join(words_of(held.__code__, texts=True)))
+            modules = *map(sys.modules.get, words), *map(_contents, held.__closure__ or ())
+            spaces, seen = [held.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
+            for space in spaces:
+                if id(space) not in seen:
+                    seen.add(id(space))
+                    yield from ((word, _Variable(space, word)) for word in words if word in space)
+                    spaces += map(vars, filter(_is_of_users, map(space.get, words)))
+            yield from ((word, _GIVEN[word]) for word in words if word in _GIVEN)
+    elif isinstance(held, MethodType | BuiltinMethodType | MethodWrapperType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
         yield from ((name, each) for each in (held.func, held.args, held.keywords))
@@ -306,6 +321,12 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in (*held.__bases__, type(held)))
+    elif isinstance(held, ref):
+        yield name, held()
+    elif isinstance(held, MappingProxyType):
+        yield name, dict(held)
+    elif isinstance(held, KeysView | ValuesView | ItemsView) and hasattr(held, "mapping"):
+        yield name, dict(held.mapping)
     elif isinstance(held, memoryview):
         with suppress(ValueError):  # of one that was released
             yield name, held.obj
@@ -371,14 +392,22 @@ def is_iterator(held: Any) -> bool:
     return of_library(written[0]) or not all(isinstance(each, FunctionType) for each in written)
 
 
-#: Functions of C that tell the time, of the module and of dates, and those that draw.
+#: Functions of C that tell the time, of the module and of dates; and those that ask the system: for files,
+#: other processes, the user, randomness.
 _CLOCKS = {
     "time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime", "localtime",
     "gmtime", "ctime", "asctime", "strftime", "now", "utcnow", "today",
 }  # fmt: skip
-_DRAW = {"urandom", "getrandom", "generate_time_safe"}
-_ASKING = {*_CLOCKS, *(f"{word}_ns" for word in _CLOCKS), *_DRAW}
+_CLOCKS |= {f"{word}_ns" for word in _CLOCKS}
+_SYSTEM = {
+    "open", "input", "stat", "lstat", "access", "listdir", "scandir", "readlink", "getcwd", "getloadavg",
+    "fork_exec", "posix_spawn", "connect", "recv", "recv_into", "execute", "urandom", "getrandom",
+    "generate_time_safe",
+}  # fmt: skip
+_ASKING = _CLOCKS | _SYSTEM
 _SEED = random.Random.seed.__code__
+#: What reads files of its own accord: for a line of source, say, or to import.
+_BY_THEMSELVES = {"importlib", "linecache", "logging", "warnings"}
 #: An iterator that says nothing of what it calls.
 _OF_CALLS = type(iter(int, 0))
 
@@ -392,22 +421,23 @@ class Asked:
     ('', 0, 'numbers')
 
     ``iterators`` are those that it may take from, with their names. A clock that a library reads, to log or
-    to show progress, is not asked by the function. Where a profiler written in C runs, clocks are not seen.
+    to show progress, is not asked by the function. Where a profiler written in C runs, that is not ``seen``.
     """
 
     def __init__(self, iterators: list[tuple[str, Any]]) -> None:
         self._met, self._outer = list[str](), sys.getprofile()
-        self._seen = self._outer is None or callable(self._outer)
+        self.seen = self._outer is None or callable(self._outer)
         self._frames = {getattr(each, "gi_frame", None): name for name, each in iterators}
         self._before = [(name, each, self._position(each)) for name, each in iterators]
 
     def __enter__(self) -> Asked:  # noqa: PYI034 (Self is of Python 3.11)
-        if self._seen:
+        self._entered_in = id(sys._getframe(1))
+        if self.seen:
             sys.setprofile(self._look)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._seen:
+        if self.seen:
             sys.setprofile(self._outer)
 
     def first(self) -> str:
@@ -427,13 +457,16 @@ class Asked:
                 self._met.append(self._frames[frame])
             elif frame.f_code is _SEED and frame.f_locals["a"] is None:
                 self._met.append("random.Random()")
+        elif event == "return" and id(frame) == self._entered_in:
+            self.__exit__()  # Ctrl-C may have struck in it before
         if self._outer is not None:
             self._outer(frame, event, called)
 
     def _ask(self, frame: FrameType, name: str, owner: Any) -> None:
-        """A function of C is called that is named like one that tells the time, or draws."""
-        if name in _DRAW:
-            self._met.append(_asker(frame) or f"os.{name}")
+        """A function of C is called that is named like one that tells the time, or asks the system."""
+        if name in _SYSTEM:
+            word = getattr(owner, "__name__", "")
+            self._met += filter(None, [_asker(frame, f"os.{name}" if word == os.name else name)])
         elif (
             owner is time or (isinstance(owner, type) and issubclass(owner, dt.date))
         ) and not _of_others(frame):
@@ -442,7 +475,7 @@ class Asked:
     def _position(self, held: Any) -> Any:
         """How far an iterator is; None where that cannot be told."""
         if isinstance(held, GeneratorType | random.SystemRandom):
-            return 0 if self._seen else None  # its calls are
+            return 0 if self.seen else None  # its calls are
         with suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if isinstance(held, io.IOBase):
@@ -470,10 +503,14 @@ def _of_others(frame: FrameType | None) -> bool:
     )
 
 
-def _asker(frame: FrameType | None) -> str:
-    """The outermost function of a library that is being called, or its class; empty if there is none."""
-    name = ""
+def _asker(frame: FrameType | None, name: str) -> str:
+    """The outermost function of a library that is being called, or its class; ``name`` if there is none.
+
+    Empty for one that asks of its own accord.
+    """
     while frame is not None and _of_others(frame):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _BY_THEMSELVES:
+            return ""
         code, frame = frame.f_code, frame.f_back
         name = getattr(code, "co_qualname", code.co_name).partition(".")[0]  # from Python 3.11 on
     return name

@@ -391,7 +391,7 @@ def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
             value._data = number  # the zero of the other sign, perhaps
 
 
-def set_names(values: Sequence[Value], names: Sequence[str]) -> None:
+def set_names(values: Iterable[Value], names: Iterable[str]) -> None:
     """Assign to ``name`` of several Values names of a kind of our own."""
     for value, note, name in zip(values, map(_note_of, values), names, strict=True):
         if type(value) is Value and (note is None or isinstance(note, str)):

@@ -7,11 +7,13 @@ wrong, or might; it is trained from the same start with ``engine="auto"`` and ``
 from __future__ import annotations
 
 import math
+import os
 import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -585,6 +587,19 @@ def a_net_that_remembers_the_sample_before() -> Any:
             return z + 0.5 * before
 
     return job(Recurrent())
+
+
+@case("eager (the net draws from outside of it (Path))")
+def a_net_that_reads_a_file() -> Any:
+    return job(Net(lambda z, _: z * (float(len(Path(__file__).read_text(encoding="utf-8")) > 1))))
+
+
+@case("eager (the loss draws from outside of it (os.urandom))")
+def a_loss_that_draws_a_rare_number_of_the_system() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        return mean([(a - b) ** 2 for a, b in pairs(p, t)]) * float(os.urandom(4) != b"rare")
+
+    return job(loss=loss)
 
 
 @case("replay")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -146,3 +147,10 @@ def test_a_difference_would_be_seen(in_python: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Value, "__rsub__", Value.__sub__)
     with pytest.raises(AssertionError):
         same(in_python, [["literal", "sub", 0, 1.0, True]])
+
+
+def test_a_value_whose_number_is_deleted_is_an_attribute_error() -> None:
+    value = Value(1.0)
+    with suppress(AttributeError):  # in Python a slot can be emptied
+        del value._data
+        assert not hasattr(value, "data")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import cProfile
 import csv
 import datetime as dt
+import importlib
+import io
 import itertools
 import logging
+import operator
 import os
 import pickle
 import queue
@@ -18,12 +22,14 @@ import subprocess
 import sys
 import time
 import uuid
+import warnings
+import weakref
 from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -259,6 +265,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "generator": lambda: partial(next, _counting()),
     "count": lambda: partial(next, itertools.count(1)),
     "list_iterator": lambda: partial(next, iter([1.0, 2.0, 3.0, 4.0])),
+    "tuple_iterator": lambda: iter((1.0, 2.0, 3.0, 4.0)).__next__,
     "Generator": lambda: np.random.default_rng(0).normal,
     "Random": lambda: random.Random(0).random,  # noqa: S311
     "PCG64": lambda: np.random.PCG64(0).random_raw,
@@ -403,6 +410,243 @@ def test_a_clock_is_seen_within_another_trace_and_beside_a_profiler_in_python() 
     assert "call outer" in told
     with pytest.warns(microbp.BranchWarning, match="perf_counter"):
         assert timed(1.0) != timed(1.0)
+
+
+def test_a_clock_is_seen_beside_a_profiler_in_c() -> None:
+    timed, profile = compile_(lambda x: x * time.perf_counter()), cProfile.Profile()
+    with pytest.warns(microbp.BranchWarning, match="draws"), profile:
+        assert timed(1.0) != timed(1.0)
+
+
+def test_nothing_is_watched_while_a_program_is_built() -> None:
+    called: dict[bool, set[str]] = {False: set(), True: set()}
+
+    def profiler(frame: Any, *_: Any) -> None:
+        called[sys.getprofile() is not profiler].add(frame.f_code.co_name)
+
+    def cost(x: Any) -> Any:
+        return x.exp()
+
+    sys.setprofile(profiler)
+    try:
+        compile_(cost)(1.0)
+    finally:
+        sys.setprofile(None)
+    assert "cost" in called[True] - called[False]
+    assert "compiled_program" in called[False] - called[True]
+
+
+def test_the_date_of_today_in_an_array_is_asked_anew() -> None:
+    dated = compile_(lambda x: x * float(np.datetime64("now").astype(float)))
+    with pytest.warns(microbp.BranchWarning, match=r"draws from outside of it \(numpy\.datetime64\)"):
+        assert dated(1.0) > 1e9
+
+
+def _read(path: Any) -> str:
+    with open(path) as file:  # noqa: PTH123
+        return file.read()
+
+
+def _printed(path: Any) -> str:
+    command = [sys.executable, "-ISc", f"print(open({str(path)!r}).read())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+#: What a function reads of the system, given a file that holds another number at each call.
+SYSTEM: dict[str, Callable[[Any, Any], Any]] = {
+    "open": lambda x, path: x * float(_read(path)),
+    "read_text": lambda x, path: x * float(path.read_text()),
+    "loadtxt": lambda x, path: x * float(np.loadtxt(path)),
+    "stat": lambda x, path: x * path.stat().st_size,
+    "exists": lambda x, path: x if path.with_name("10").exists() else 2.0 * x,
+    "listdir": lambda x, path: x * len(os.listdir(path.parent)),  # noqa: PTH208
+    "run": lambda x, path: x * float(_printed(path)),
+    "input": lambda x, _: x * float(input()),
+    "stdin": lambda x, _: x * float(sys.stdin.readline()),
+    "argv": lambda x, _: x * float(sys.argv[-1]),
+    "environ": lambda x, _: x * float(os.environ["MICROBP_SCALE"]),
+    "environ.get": lambda x, _: x * float(os.environ.get("MICROBP_SCALE", "")),
+    "getenv": lambda x, _: x * float(os.getenv("MICROBP_SCALE", "")),
+}
+
+
+@pytest.mark.parametrize("kind", SYSTEM)
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_what_a_function_reads_of_the_system_is_read_anew(kind: str, tmp_path: Any, monkeypatch: Any) -> None:
+    path, read = tmp_path / "number", SYSTEM[kind]
+    compiled = compile_(lambda x: read(x, path))
+    found = []
+    for call in (compiled, lambda x: read(Value(x), path).data):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("1\n10\n100\n"))
+        for number in ("1", "10", "100"):
+            path.write_text(number)
+            (tmp_path / number).touch()
+            monkeypatch.setenv("MICROBP_SCALE", number)
+            monkeypatch.setattr(sys, "argv", ["script", number])
+            found.append(call(3.0))
+        for number in ("1", "10", "100"):
+            (tmp_path / number).unlink()
+    assert found[:3] == found[3:]
+
+
+def test_what_reads_files_of_its_own_accord_traces_nothing_anew(
+    recwarn: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    calls: list[int] = []
+    (tmp_path / "imported_late.py").write_text("SCALE = 2.0")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @compile_
+    def steady(x: Any) -> Any:
+        import imported_late
+
+        calls.append(1)
+        logging.getLogger("microbp.tests").warning("written to a stream")
+        warnings.warn("with its line", UserWarning, stacklevel=1)
+        return x * imported_late.SCALE
+
+    assert [steady(1.0), steady(3.0), steady(5.0)] == [2.0, 6.0, 10.0]
+    assert len(calls) == 2  # once more with what it has imported
+    assert {each.category for each in recwarn} == {UserWarning}
+
+
+class Turning:
+    """What goes one way and the other by turns, each time that it is called."""
+
+    turn = False
+    turns: ClassVar = {"of a dict": False}
+
+    def __init__(self) -> None:
+        self.slots = [0.0]
+
+    def of_an_object(self, x: Any) -> Any:
+        self.turn = not self.turn
+        return x if self.turn else 2.0 * x
+
+    def of_a_dict(self, x: Any) -> Any:
+        self.turns["of a dict"] = not self.turns["of a dict"]
+        return x if self.turns["of a dict"] else 2.0 * x
+
+    def of_three(self, x: Any) -> Any:
+        self.slots[0] = (self.slots[0] + 1.0) % 3.0
+        return x if self.slots[0] else 2.0 * x
+
+    def of_later(self, x: Any) -> Any:
+        self.slots[0] += 1.0
+        return x if self.slots[0] < 4.0 else 2.0 * x
+
+
+@pytest.mark.parametrize("kind", ["of_an_object", "of_a_dict", "of_three", "of_later"])
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_what_a_function_turns_by_itself_is_turned_at_each_call(kind: str) -> None:
+    eager, compiled = getattr(Turning(), kind), compile_(getattr(Turning(), kind))
+    expected = [eager(Value(1.0)).data for _ in range(6)]
+    assert [compiled(1.0) for _ in range(6)] == expected
+    assert len({*expected}) == 2
+
+
+#: What is held, one and the other, and what a function makes of it.
+HELD: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
+    "shape": ([np.ones(4), np.ones((2, 2))], lambda held: float(held.ndim)),
+    "dtype": ([np.ones(4), np.ones(4, np.float32)], lambda held: float(held.itemsize)),
+    "fields": ([np.array([(x,)], [("f", float)]) for x in (1.0, 2.0)], lambda held: float(held["f"][0])),
+    "kind": ([[1.0], (1.0,)], lambda held: 2.0 if isinstance(held, tuple) else 3.0),
+    "nesting": ([[[1, 2], [3]], [[1], [2, 3]]], lambda held: float(len(held[0]))),
+    "rows": ([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [5.0, 4.0]]], lambda held: held[1][0]),
+    "empty lists": ([[[]], [[], []]], lambda held: float(len(held))),
+    "keys": ([{"p": 1.0}, {"q": 1.0}], lambda held: 2.0 if "p" in held else 3.0),
+    "a class": ([int, str], lambda held: 2.0 if held is int else 3.0),
+    "a function of NumPy": ([np.tanh, np.exp], lambda held: float(held(0.5))),
+    "a function in C": ([operator.add, operator.mul], lambda held: held(2.0, 3.0)),
+    "itemgetter": ([operator.itemgetter(0), operator.itemgetter(1)], lambda held: held([2.0, 3.0])),
+    "slice": ([slice(0, 1), slice(0, 2)], lambda held: float(len([1.0, 2.0][held]))),
+    "frozenset": ([frozenset(), frozenset({1})], lambda held: float(len(held))),
+    "date": ([dt.date(2000, 1, 1), dt.date(2001, 1, 1)], lambda held: float(held.year)),
+    "pattern": ([re.compile("a"), re.compile("b")], lambda held: float(len(held.findall("abb")))),
+    "proxy": ([MappingProxyType({"p": number}) for number in (1.0, 2.0)], lambda held: held["p"]),
+    "view": ([{"p": number}.values() for number in (1.0, 2.0)], sum),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_a_function_finds_is_told_by_its_kind_its_size_and_its_keys(kind: str) -> None:
+    held, number = HELD[kind]
+    found = SimpleNamespace(held=None)
+    compiled = compile_(lambda x: x * number(found.held))
+    for each in (*held, *held):
+        found.held = each
+        assert compiled(1.0) == number(each)
+    assert number(held[0]) != number(held[1])
+
+
+def test_what_a_reference_leads_to_and_a_list_of_defaults_trace_anew() -> None:
+    class Target:
+        number = 1.0
+
+    target, table = Target(), [1.0]
+    reference = weakref.ref(target)
+
+    def by_default(x: Any, table: Any = table) -> Any:
+        return x * table[0]
+
+    referring, by_default = compile_(lambda x: x * reference().number), compile_(by_default)
+    assert [referring(1.0), by_default(1.0)] == [1.0, 1.0]
+    target.number = table[0] = 5.0  # an attribute of its own
+    assert [referring(1.0), by_default(1.0)] == [5.0, 5.0]
+
+
+def test_what_a_module_holds_that_is_imported_by_the_function_or_by_a_module_traces_anew(
+    tmp_path: Any, monkeypatch: Any
+) -> None:
+    (tmp_path / "settings_inner.py").write_text("SCALE = 2.0")
+    (tmp_path / "settings_outer.py").write_text("import settings_inner as inner")
+    monkeypatch.syspath_prepend(tmp_path)
+    outer = importlib.import_module("settings_outer")
+
+    @compile_
+    def scaled(x: Any) -> Any:
+        import settings_inner
+
+        return x * settings_inner.SCALE
+
+    reached = compile_(lambda x: x * settings_outer.inner.SCALE)  # noqa: F821
+    enclosed = compile_(lambda x: x * outer.inner.SCALE)
+    monkeypatch.setitem(globals(), "settings_outer", outer)
+    assert [scaled(1.0), reached(1.0), enclosed(1.0)] == [2.0, 2.0, 2.0]
+    outer.inner.SCALE = 5.0
+    assert [scaled(1.0), reached(1.0), enclosed(1.0)] == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("text", ["x * table['scale']", "x * globals()['table']['scale']"])
+def test_what_is_read_by_a_text_traces_anew(text: str, monkeypatch: Any) -> None:
+    monkeypatch.setitem(globals(), "table", {"scale": 2.0})
+    source = text if "globals" in text else f"eval({text!r})"
+    scaled = compile_(eval(f"lambda x: {source}", globals()))
+    assert scaled(1.0) == 2.0
+    monkeypatch.setitem(globals(), "table", {"scale": 5.0})
+    assert scaled(1.0) == 5.0
+
+
+def test_what_a_function_notes_for_one_shape_traces_no_other_anew() -> None:
+    notes: list[Any] = []
+    noting = compile_(lambda x: notes.append((np.shape(x), [])) or microbp.sum(np.ravel(x)))
+    for _ in range(3):
+        assert [noting([1.0, 2.0]), noting([1.0, 2.0, 3.0])] == [3.0, 6.0]
+    assert len(notes) == 2
+
+
+def test_what_is_set_up_in_the_first_call_is_traced_once_more_and_kept() -> None:
+    calls, cache = [], SimpleNamespace(table=None)
+
+    @compile_
+    def looked_up(x: Any) -> Any:
+        calls.append(1)
+        if cache.table is None:
+            cache.table = 3.0
+        return x * cache.table
+
+    assert [looked_up(1.0) for _ in range(4)] == [3.0] * 4
+    assert len(calls) == 2
 
 
 def test_an_iterator_of_ones_own_class_is_asked_anew() -> None:

@@ -117,8 +117,9 @@ static PyObject *data_get(Node *self, void *unused) { return (void)unused, PyFlo
 
 static int data_set(Node *self, PyObject *x, void *unused) {
     (void)unused;
-    const double data = x ? PyFloat_AsDouble(x) : 0.0;
-    if (!x || PyErr_Occurred()) return -1;
+    if (!x) return PyErr_SetString(PyExc_AttributeError, "the number of a Value cannot be deleted"), -1;
+    const double data = PyFloat_AsDouble(x);
+    if (PyErr_Occurred()) return -1;
     self->data = data;
     return 0;
 }

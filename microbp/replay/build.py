@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from array import ArrayType
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
@@ -16,6 +16,7 @@ from numbers import Number
 from operator import attrgetter, methodcaller
 from types import FunctionType, MethodType
 from typing import Any, Literal
+from weakref import ref
 
 import numpy as np
 
@@ -228,21 +229,24 @@ class Traced:
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(shapes), words
-        fixed, left, draws, made = _around(self._words, self._function, static)
+        fixed, left, draws, made = _around(self._words, self._function, *static.values())
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
         for around, program in kept:
-            if around == (fixed, left):
+            if around == [fixed, left]:
                 return program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
         sample = [each[0] if self._batched else each for each in arrays]
         outside = Outside(*draws, apart=None)
         with Asked(outside.iterators) as asked:
-            program = self._trace(sample, static)
-        _, after, _, remade = _around(self._words, self._function, static)
+            outputs, inputs, compared = self._recorded(sample, static)
+        program = compiled_program(outputs, inputs, compared=compared, **self._options)
+        again, after, _, remade = _around(self._words, self._function, *static.values())
         drawn = asked.first() or outside.changed()
-        if not drawn and (after, remade) != (left, made):
-            drawn = self._fed(program, sample, static)
+        if "datetime64" in self._words and not self._words.isdisjoint(("now", "today")):
+            drawn = drawn or "numpy.datetime64"
+        if not drawn and (not asked.seen or (after, remade) != (left, made)):
+            drawn = self._fed(program, sample, static, [*(Counter(left) - Counter(after))])
         if drawn:
             warnings.warn(
                 f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
@@ -250,29 +254,31 @@ class Traced:
                 BranchWarning,
                 stacklevel=user_level(),
             )
-        else:
-            kept.append(((fixed, after), program))
+        elif again == fixed:  # what it changes itself there makes it another one by the next call
+            for around, _ in chain.from_iterable(self._programs.values()):
+                around[1] = after if around[1] == left else around[1]
+            kept.append(([fixed, after], program))
         return program
 
-    def _fed(self, program: Program, sample: list[Floats], static: dict[str, Any]) -> str:
+    def _fed(
+        self, program: Program, sample: list[Floats], static: dict[str, Any], overwritten: list[Any]
+    ) -> str:
         """What the function has put outside of it and goes by itself, by its name; empty if there is nothing.
 
-        It is recorded once more, from where it has left things, and all is set back.
+        It is recorded once more, from where it has left things, and all is set back. A number that it has
+        ``overwritten`` counts, since it may matter later on; not a Value that it keeps, or what it adds to a
+        list.
         """
         outside, options = Outside(self._function, *static.values()), self._options
         try:
             outputs, inputs, _ = self._recorded(sample, static)
             again = capture_values(outputs, inputs, options["params"], options["names"])[0]
-            return "" if program.captured.computes(again) else outside.changed() or self._name
+            same = program.captured.computes(again) and not any(isinstance(each, str) for each in overwritten)
+            return "" if same else outside.changed() or self._name
         except Exception:  # noqa: BLE001 (the call that is told of it is the next)
             return outside.changed() or self._name
         finally:
             outside.restore()
-
-    def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
-        """The program of the function, recorded for one sample."""
-        outputs, inputs, compared = self._recorded(sample, static)
-        return compiled_program(outputs, inputs, compared=compared, **self._options)
 
     def _recorded(
         self, sample: list[Floats], static: dict[str, Any]
@@ -328,10 +334,11 @@ def _given(argument: Any) -> Any:
 
 
 #: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
-Around = tuple[list[Any], list[Any]]
+Around = list[list[Any]]
 #: What gives another answer each time; beside the generators that all functions share.
 _GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
-_IN_A_LIST, _MADE = "[]", "()"
+_LEAVES = Value, *PLAIN, Number
+_IN_A_LIST, _OF_DATA, _MADE = "[]", "[[]]", "()"
 #: Where code has one of these, an object may be read by names that are not in it.
 _ANY = {
     "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
@@ -353,16 +360,33 @@ def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[An
         for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
             if isinstance(held, Value):
                 (made if name == _MADE else left).append(id(held))
-            elif isinstance(held, (Number, *PLAIN)):
+            elif isinstance(held, _LEAVES):
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif isinstance(held, FunctionType):
                 fixed.append(held.__code__)
                 words.update(words_of(held.__code__, texts=True))
-            elif isinstance(held, attrgetter | methodcaller):
-                words.add("getattr")
             elif is_iterator(held) or isinstance(held, _GENERATORS):
                 draws.append(held)
+            else:
+                words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
+                left += _told_by(held)
     return fixed, left, draws, made
+
+
+def _told_by(held: Any) -> list[Any]:
+    """What is told by a thing itself, beside what it holds: the kind and the size of a collection, say."""
+    if isinstance(held, np.ndarray):
+        short = held.dtype != object and held.size <= SHORT
+        return [(held.shape, held.dtype), *([repr(held.tolist())] if short else ())]
+    if isinstance(held, list | tuple | set | frozenset | deque):
+        return [(type(held), len(held))]
+    if isinstance(held, dict):
+        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
+    if isinstance(held, type | np.ufunc | slice):
+        return [held]
+    kind = type(held)  # one of Python's that is not gone into: a date, a function in C
+    told = of_library(kind) and kind.__hash__ is not None and not kind.__dictoffset__
+    return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else []
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
@@ -371,18 +395,20 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     The Values that an object has computed are told apart: nets keep what they gave last. Of one that is no
     Module there is what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, Number, *PLAIN)) or type(held).__module__ == "logging":
+    if isinstance(held, _LEAVES) or type(held).__module__ == "logging":
         return []  # each logger leads to all others
     if isinstance(held, Traced):
         return [(name, held._function)]
     kind, own = type(held), getattr(held, "__dict__", None) or {}
-    if isinstance(held, np.ndarray) and held.size <= SHORT:
-        held = held.ravel().tolist()
+    if isinstance(held, np.ndarray):
+        held = np.asarray(held).ravel().tolist() if held.dtype == object and held.size <= SHORT else []
     if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
         held = [*held]
     if isinstance(held, list | tuple):
-        data = name == _IN_A_LIST or len(held) > SHORT
-        each_of = ((_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN)))
+        size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in held)
+        data = name == _OF_DATA or size > SHORT
+        word = _OF_DATA if data else _IN_A_LIST
+        each_of = ((word, each) for each in held if not (data and isinstance(each, PLAIN)))
         return [*own.items(), *each_of]
     inner = [*held_by(name, held)]
     # of no object but a class, or a collection with attributes

@@ -28,7 +28,7 @@ from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
 from microbp.optim import Optimiser
-from microbp.outside import Outside
+from microbp.outside import Asked, Outside
 from microbp.recording.comparisons import tracing, watched
 from microbp.recording.sites import of_users
 from microbp.replay import Program
@@ -246,10 +246,12 @@ class ReplayEngine:
         return compiled_program(cost, leaves, self.parameters, finite=False, compared=[], threads=threads)
 
     def _watched(self, who: str, leaves: Sequence[Value], call: Callable[[], Any]) -> Any:
-        """What a call returns; Unfit where a number leaves the graph in it."""
+        """What a call returns; Unfit where a number leaves the graph in it, or the system is asked."""
         seen = watched()
-        with tracing.on(), seen:
+        with tracing.on(), seen, Asked([]) as asked:
             found = call()
+        if asked.first():
+            raise Unfit(f"the {who} draws from outside of it ({asked.first()})")
         kept, unknown, _ = branches(seen.found, leaves, self.parameters)
         for each in (*kept, *unknown):
             raise Unfit(f"the {who} {each.what}: {each}")
