@@ -15,7 +15,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -54,23 +54,6 @@ def equation(graph: Graph, node: Node) -> str:
 def group_words(node: Node) -> str:
     """The groups of a node: ``net / layers.0 / neurons.2``; a later call says which: ``net (call 2)``."""
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
-
-
-def unit_of(node: Node) -> str:
-    """The module or group that a node belongs to, whichever call it was; empty for none."""
-    return ".".join(name for name, _ in node.group)
-
-
-def repeated(node: Node, position: int) -> bool:
-    """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
-    return sum(isinstance(each, int) and each == position for each in node.operands) > 1
-
-
-def edges(node: Node) -> Iterator[tuple[int, int, float]]:
-    """The uses of values in a node: the place among its operands, the position, the local derivative."""
-    for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
-        if isinstance(x, int) and local is not None:
-            yield place, x, local
 
 
 def agree(value: float, engine: float, size: float) -> bool:
@@ -115,11 +98,6 @@ LONGEST = 50
 _SIGNS: dict[str, ast.operator] = {"sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
 
 
-def numbers_of(graph: Graph, node: Node) -> list[float]:
-    """The numbers of a node's operands."""
-    return [graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
-
-
 # ------------------------------------------------------------------------------------------- trees
 def product(factors: Sequence[ast.expr]) -> ast.expr:
     """The factors multiplied; 1 where there is none."""
@@ -152,7 +130,7 @@ class Formula:
     def __init__(self, graph: Graph, position: int, place: int) -> None:
         self.node = node = graph.nodes[position]
         assert node.rule is not None
-        self.rule, self.data = node.rule, numbers_of(graph, node)
+        self.rule, self.data = node.rule, node.numbers
         #: Which argument it is by, and where each argument stands among the operands.
         self.which, self.places = argument(node, place)
         #: The number of each argument, and of the output, ``y``.
@@ -214,20 +192,20 @@ class Formulas:
         node = self.graph.nodes[position]
         return self.word(f"n{position}", node.data, spelled(node.name))
 
-    def _meant(self, tree: ast.expr) -> dict[str, Word]:
-        ids = (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))
-        return {each: self.words[each] for each in ids if each in self.words}
+    def _told(self, tree: ast.expr, meant: Callable[[Word, int], Any], digits: int) -> Math:
+        """An expression in both forms, with what each word means in them."""
+        ids = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & self.words.keys()
+        scopes = ({each: meant(self.words[each], form) for each in ids} for form in (0, 1))
+        pairs = zip((text, latex), scopes, strict=True)
+        return Math(*(write(_whole(tree), scope, None, digits) for write, scope in pairs))
 
     def math(self, tree: ast.expr) -> Math:
         """An expression in symbols."""
-        meant = self._meant(tree).items()
-        plain, tex = ({name: Term(word.written[k], word.levels[k]) for name, word in meant} for k in (0, 1))
-        return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
+        return self._told(tree, lambda word, k: Term(word.written[k], word.levels[k]), DIGITS)
 
     def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
         """An expression with its numbers."""
-        scope = {name: word.number for name, word in self._meant(tree).items()}
-        return Math(*(form(_whole(tree), scope, None, digits) for form in (text, latex)))
+        return self._told(tree, lambda word, _: word.number, digits)
 
     # -------------------------------------------------------------------------------- definitions
     @cached_property
@@ -235,19 +213,17 @@ class Formulas:
         """For each node how many names and numbers it has, written out."""
         leaves: list[int] = []
         for node in self.graph:
-            several = sum(leaves[x] if isinstance(x, int) else 1 for x in node.operands)
+            several = len(node.operands) - len(node.read) + sum(leaves[x] for x in node.read)
             leaves.append(min(several, 10**6) if node.position in self.inside else 1)
         return leaves
 
     def definition(self, position: int, place: int | None = None, depth: int = 0) -> ast.expr:
         """What a node is computed by; of a long list the operand at ``place`` is among those written."""
         node = self.graph.nodes[position]
-        rule, operands = node.rule, node.operands
-        assert rule is not None
-        name = rule.name
+        name, operands = node.operation, node.operands
         if name in ("add", "sum", "dot"):
             return self._sum(node, place, depth)
-        if rule.over and len(operands) > OPERANDS:
+        if node.rule and node.rule.over and len(operands) > OPERANDS:
             ends = [self._operand(operands[0], DEEPEST), self.dots, self._operand(operands[-1], DEEPEST)]
             return self.word(f"d{position}", node.data, self.math(ast.Call(ast.Name(name), ends, [])))
         trees = [self._operand(x, depth + 1) for x in operands]
@@ -257,10 +233,9 @@ class Formulas:
 
     def _sum(self, node: Node, place: int | None, depth: int) -> ast.expr:
         """A sum of operands, or of products of two and a bias; Python's sum() begins with a 0."""
-        assert node.rule is not None
-        places, products = range(len(node.operands)), node.rule.name == "dot"
+        places, products = range(len(node.operands)), node.operation == "dot"
         rows: list[tuple[int, ...]] = [(k,) for k in places]
-        if products:
+        if node.rule and products:
             weights, inputs, bias = node.rule.split(places)
             rows = [*zip(weights, inputs, strict=True), (bias,)]
         rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
@@ -408,8 +383,7 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
     depths: list[int] = []
     groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
     for node in nodes:
-        below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
-        depths.append(below + computed_by(node, "dot"))
+        depths.append(max((depths[x] for x in node.read), default=0) + (node.operation == "dot"))
         if node.rule is not None and node.group:
             groups.setdefault(node.group, []).append(node)
     for group in sorted(groups, key=lambda path: [number for _, number in path]):
@@ -417,12 +391,12 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         unary = len({each.rule for each in inside}) == 1 and all(len(each.operands) == 1 for each in inside)
         if neuron is not None and layer is not None:
-            sums = [node for node in inside if computed_by(node, "dot", "sum", "add")] or inside
+            sums = [node for node in inside if node.operation in ("dot", "sum", "add")] or inside
             yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
             yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1].position
-        elif depths[inside[0].position] and (unary or all(computed_by(each, "dot") for each in inside)):
+        elif depths[inside[0].position] and (unary or {each.operation for each in inside} == {"dot"}):
             for index, node in enumerate(inside):  # the neuron is the column of its weights
-                known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
+                known = [names[x].places for x in node.read if x in names]
                 columns = {each[-1] for each in known if unary or len(each) == 2}
                 place = columns.pop() if len(columns) == 1 else index
                 name = Name("h" if unary else "z", depths[node.position], (place,))
@@ -430,19 +404,13 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
                 yield name, node.position
 
 
-def computed_by(node: Node, *rules: str) -> bool:
-    """Whether it is the result of one of these operations."""
-    return node.rule is not None and node.rule.name in rules
-
-
 def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -> bool:
     """Whether the derivative of an unnamed node repeats what the node is computed from, at length."""
     if node.rule is None or node.rule.over:
         return False
-    places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
+    places = (place for place, x, _ in node.edges if x in between)
     own = any("y" in node.rule.shown[argument(node, place)[0]].names for place in places)
-    inner = [nodes[x] for x in node.operands if isinstance(x, int)]
-    return own and any(not each.named and each.rule is not None for each in inner)
+    return own and any(not nodes[x].named and nodes[x].rule is not None for x in node.read)
 
 
 # ------------------------------------------------------------------- operations that are read as one
@@ -452,7 +420,7 @@ CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("
 
 def _joined(nodes: list[Node], kept: int) -> set[int]:
     """Read 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; where the sigmoids are."""
-    uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
+    uses = Counter(x for node in nodes for x in node.read)
     inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
     sigmoids = set()
 
@@ -487,7 +455,7 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
 
 def _adds(node: Node) -> bool:
     """Whether a node is a sum, and passes on what it receives."""
-    return computed_by(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
+    return node.operation in ("add", "sum") and {*node.local_derivatives} <= {1.0, None}
 
 
 def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
@@ -495,8 +463,8 @@ def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int,
     chain: list[tuple[int, float]] = []
     for rule, literals in CHAIN:
         here = nodes[chain[-1][0]] if chain else node
-        known = computed_by(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
-        found = [(x, local) for place, x, local in edges(here) if rule != "div" or place == 1]
+        known = here.operation == rule and [x for x in here.operands if isinstance(x, float)] == literals
+        found = [(x, local) for place, x, local in here.edges if rule != "div" or place == 1]
         if not known or len(found) != 1 or (chain and here.position not in inner):
             return []
         chain += found

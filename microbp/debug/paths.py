@@ -15,7 +15,6 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from microbp.debug.formulas import edges, repeated
 from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
@@ -162,9 +161,9 @@ class Ways(NamedTuple):
 def _swept(graph: Graph, start: int, k: int) -> Ways | None:
     """The ways from the root down to a node: those of a node are those of its operands, longer by a step."""
     ways = {start: Ways(1, 1.0, 1.0, [(0.0, None)])}
-    last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
+    last_use = {x: node.position for node in graph for x in node.read}
     for node in graph.nodes[start + 1 :]:
-        if used := [(place, x, local, ways[x]) for place, x, local in edges(node) if x in ways]:
+        if used := [(place, x, local, ways[x]) for place, x, local in node.edges if x in ways]:
             longer = ((_longer(size, local), (x, place, way))
                       for place, x, local, below in used for size, way in below.largest)  # fmt: skip
             ways[node.position] = Ways(
@@ -202,7 +201,7 @@ def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: 
     words = []
     for index, position in enumerate(nodes):
         word = plain_name(graph.names[position])
-        if index and repeated(graph.nodes[nodes[index - 1]], position):
+        if index and graph.nodes[nodes[index - 1]].read.count(position) > 1:
             words.append(f"{word} (operand {places[index - 1] + 1})")
         elif every or graph.named[position] or index in (0, len(nodes) - 1):
             words.append(word)

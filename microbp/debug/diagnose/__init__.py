@@ -16,7 +16,6 @@ import numpy as np
 
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
 from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
-from microbp.debug.formulas import unit_of
 from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
@@ -161,10 +160,10 @@ def _activations(
     order: Counter[str] = Counter()
     for node in Graph.of_roots(values, names):
         place = max(0, rectified(node))
-        activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
+        activation = "relu" if rectified(node) >= 0 else node.operation
         if activation not in SLOPES or (operand := node.inputs[place].node) is None:
             continue
-        unit, slope = unit_of(node), node.local_derivatives[place]
+        unit, slope = node.unit, node.local_derivatives[place]
         kind = unit or activation
         order[kind] += 1
         name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.debug.formulas import sentence, unit_of
+from microbp.debug.formulas import sentence
 from microbp.graph import Node
 from microbp.text.notebook import Shown
 from microbp.text.spelling import language
@@ -245,7 +245,7 @@ class Words:
         names, node, position, unit = tuple(parameters), str(about), None, ""
         if isinstance(about, Node):
             facts, site = {"op": self.spoken(about), **facts}, about.site or site
-            node, position, unit = about.name, about.position, unit_of(about)
+            node, position, unit = about.name, about.position, about.unit
         facts = {"names": self.in_parts(names), **facts}
         row = (_FILLED.format(x, **facts) for x in (CAUSES[key][0][0], *CAUSES[key][self._column]))
         cause, word, what, advice = row
@@ -279,8 +279,8 @@ class Words:
 
     def spoken(self, node: Node) -> str:
         """``relu at h1 of net.layers.0.neurons.2``: an operation, its node and its unit."""
-        told = node.name if node.rule is None else self("operation", rule=node.rule.name, node=node.name)
-        return self("of", node=told, unit=unit_of(node)) if unit_of(node) else told
+        told = self("operation", rule=node.operation, node=node.name) if node.operation else node.name
+        return self("of", node=told, unit=node.unit) if node.unit else told
 
 
 def part_of(name: str) -> str:

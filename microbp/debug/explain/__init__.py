@@ -30,9 +30,7 @@ from microbp.debug.formulas import (
     Name,
     Short,
     agree,
-    computed_by,
     number,
-    numbers_of,
     product,
     shortened,
     total,
@@ -54,6 +52,8 @@ __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
 #: How many derivatives one factor may hold, as what a mere constant counts, and how many operands an unnamed
 #: node may have that is passed over: it would be too long, written out.
 LONGEST, CONSTANT, OPERANDS = 4.0, 0.08, 8
+#: Operations that pass their gradient on as it is.
+ADDING = ("add", "sum")
 #: With more ways, or more factors, than these the paths are collected at δ.
 WAYS, FACTORS = 4, 24
 #: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
@@ -224,8 +224,8 @@ class Stations:
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
                 more = length[user.position] + (CONSTANT if _constant(user) else 1.0)
-                plain = not node.named and (len(node.operands) <= OPERANDS or computed_by(node, "add", "sum"))
-                if (plain or computed_by(user, "add", "sum")) and more < LONGEST:
+                plain = not node.named and (len(node.operands) <= OPERANDS or node.operation in ADDING)
+                if (plain or user.operation in ADDING) and more < LONGEST:
                     self.top[position], length[position] = self.top[user.position], more
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
@@ -266,8 +266,8 @@ class Stations:
 
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
-    scaled = computed_by(node, "mul", "div") and any(isinstance(x, float) for x in node.operands)
-    return scaled or computed_by(node, "add", "sub", "neg", "sum")
+    scaled = node.operation in ("mul", "div") and len(node.read) < len(node.operands)
+    return scaled or node.operation in ("add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
@@ -297,8 +297,7 @@ def plus(labels: Sequence[Math]) -> Math:
 
 def culprit_of(node: Node) -> str:
     """The operation and the node at which a number is wrong, and its line."""
-    assert node.rule is not None
-    return f"{node.rule.name} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
+    return f"{node.operation} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
 
 
 class Factor:
@@ -387,9 +386,9 @@ class Factor:
         user, place = self.chains[0][-1]
         node = self.nodes[user]
         half, local = len(node.operands) // 2, node.local_derivatives[place]
-        if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
+        if node.operation != "cross_entropy" or place >= half or local is None:
             return None
-        targets = numbers_of(self.formulas.graph, node)[half:]
+        targets = node.numbers[half:]
         if len(self.chains) > 1 or added(targets) != 1.0:
             return None
         filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
@@ -398,13 +397,12 @@ class Factor:
     def _branch(self, user: int, place: int, say: Say) -> Math | None:
         """Which branch was taken; of the largest of several which that is."""
         node = self.nodes[user]
-        assert node.rule is not None
-        if node.rule.name != "max":
+        if node.operation != "max":
             taken = self.formulas.condition(user, place)
             key = "branch" if taken and taken[1] else "branch not"
-            return None if taken is None else say(key, rule=node.rule.name, condition=taken[0])
+            return None if taken is None else say(key, rule=node.operation, condition=taken[0])
         names = [spelled(self.nodes[x].name) if isinstance(x, int) else number(x) for x in node.operands]
-        first = [k for k, x in enumerate(numbers_of(self.formulas.graph, node)) if x == node.data]
+        first = [k for k, x in enumerate(node.numbers) if x == node.data]
         if place not in first:
             other = names[first[0]] if first else number(node.data)
             return say("not largest", below=names[place], other=other)
@@ -564,7 +562,7 @@ class Derivation:
         """A name without indices: z2 of z2[0] and of z2[1]#2."""
         node = self.graph.nodes[position]
         if not node.named:
-            return f"{node.rule.name if node.rule else ''} without a name"
+            return f"{node.operation} without a name"
         return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
 
     def _way(self, path: Sequence[int]) -> Math:
@@ -619,7 +617,7 @@ class Derivation:
     def _stops(self, way: Way) -> bool:
         """Whether there is a δ at its upper end: a weighted input, where ways meet, or the end of a line."""
         node = self.graph.nodes[way[0]]
-        weighted = node.named and computed_by(node, "dot", "add")
+        weighted = node.named and node.operation in ("dot", "add")
         return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
 
     # ------------------------------------------------------------------------------- what stands out
