@@ -200,12 +200,10 @@ def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
         yield words.finding(*about, (), numbers, error.site, text=str(error))
         yield words("raising operation")
         return
-    sample, then = "", ""
-    if error.sample is not None:
-        sample, then = (words(key, n=error.sample) for key in ("sample", "then sample"))
+    sample = "" if error.sample is None else words("sample", n=error.sample)
     numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
     about = "training", "failed step", sample
-    yield words.finding(*about, (), numbers, error.site, text=f"{error}.", then=then)
+    yield words.finding(*about, (), numbers, error.site, text=f"{error}.", sample=sample)
     yield words("error of fit")
     told = of_history(error.history, words)
     yield from (each for each in told if not isinstance(each, Finding) or each.cause != "not finite")
@@ -258,6 +256,5 @@ def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Seque
     yield words.finding(
         "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
-        rate=words("at rate", x=rates[-1]) if rates else "",
-        left=words("left for good", n=left + 1) if unit == "one step" else "",
+        rate=rates[-1] if rates else "", left=left + 1 if unit == "one step" else "",
     )  # fmt: skip

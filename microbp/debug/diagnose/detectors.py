@@ -170,13 +170,12 @@ def not_finite_data(case: Case) -> Told:
             (given if node.rule is None else made).append(node)
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
     others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
-    tail = say("more made", n=others) if others > 0 else ""
-    tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
+    tail = "passed on" if passed else "passed by nobody"
     for node in sorted([*given[:1], *made[:MOST]]):
         odd = [x for x in node.numbers if not math.isfinite(x)]
         facts = _numbered(case, node, node.data) | {
             "first": say("the first" if first else "another"), "x": repr((odd or [node.data])[0]),
-            "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
+            "tail": say(tail, n=len(passed), names=names, others=others, hit=say.in_parts(hit * first)),
             "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
         entered, arose = ("given to an operation", "nan from infinity") if odd else ("given", "made")
@@ -259,9 +258,8 @@ def changed(case: Case) -> Told:
     again = {at for at in leaves if uses[at] and all(user in broken for user, _ in uses[at])}
     changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
     for first in changes[:1]:
-        more = say("no longer hold", n=len(changes) - 1) if len(changes) > 1 else ""
-        numbers = [("recorded", first.node.data), ("now", first.now)]
-        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
+        numbers, facts = [("recorded", first.node.data), ("now", first.now)], {"n": len(changes) - 1}
+        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, **facts)
     moved = [(graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.trace.moved)]
     if moved:
         told = (say("moved one", name=was.name, was=was.data, now=now) for was, now in moved)
@@ -280,21 +278,20 @@ def wrong_rules(case: Case) -> Told:
     chosen = {rule: each[:: max(1, math.ceil(len(each) / MEASURED))] for rule, each in by_rule.items()}
     say, numbers = case.words, case.graph.data.tolist()
     total, some = (sum(map(len, nodes.values())) for nodes in (by_rule, chosen))
-    part = say("evenly", n=some) if some < total else ""
     size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
-    yield say("graph", part=part, **size)
+    yield say("graph", some=some * (some < total), **size)
     for rule, nodes in chosen.items():
         found = [(node, place, each) for node in nodes for place, each in enumerate(verdicts(node, numbers))]
         wrong = [(node, place, each.measured) for node, place, each in found if each and "WRONG" in each.word]
         for node, place, right in wrong[:1]:
             stated = node.local_derivatives[place] or 0.0
             ratio = say("ratio", x=stated / right) if right else say("is 0")
-            more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
+            others = dict.fromkeys(each.name for each, _, _ in wrong if each is not node)
             yield case.found(
                 "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
                 operand=operand_words(case.graph, node)[place], stated=stated, measured=right,
                 ratio=say("sign") if stated == -right else ratio,
-                again=say("likewise at", names=more) if more else "",
+                again=say.listed(others),
             )  # fmt: skip
 
 
@@ -326,11 +323,10 @@ def unreached(case: Case) -> Told:
         elif position is None:
             reason = "disconnected", "", "", None
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
-    constants = say("constants", n=len(free), names=listed) if free else ""
     for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name}
-        made = case.found("unreached", key, names[0], names, (), site, constants=constants, **facts)
+        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name, "n": len(free)}
+        made = case.found("unreached", key, names[0], names, (), site, leaves=listed, **facts)
         yield made._replace(position=held[0][1])
 
 
@@ -360,7 +356,7 @@ def stale(case: Case) -> Told:
         yield case.found(
             "stale gradient", "accumulated" if added else "stale", case.graph.nodes[odd[0]], names,
             [("grad", held or 0.0), ("this loss", one)], name=names[0], held=held, one=one, n=kinds[0],
-            more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
+            others=say.listed(names[1:]),
         )  # fmt: skip
 
 
@@ -578,10 +574,9 @@ def _zero(
     alike_ones = {each for each in same if isinstance(each.where, int) == isinstance(first.where, int)}
     alike = len({at for origin in alike_ones for at, _ in places[origin]}) - 1
     others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in alike_ones]
-    again = say("alike", n=alike) if alike else ""
-    again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
-    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
+    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local}
+    facts |= {"alike": alike, "elsewhere": say.listed(others, 2)}
     return Use(case, nodes[position], place).blamed("zero gradient", ZERO, names, numbers, cause, **facts)
 
 
