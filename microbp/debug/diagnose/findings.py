@@ -23,14 +23,15 @@ from microbp.text.tables import Table
 
 #: The Chinese words for the kinds of findings.
 KINDS = {
-    "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达", "zero gradient": "零梯度",
-    "tiny gradient": "梯度过小", "huge gradient": "梯度过大", "layers": "层", "neuron": "神经元",
-    "stale gradient": "过期梯度", "training": "训练",
+    "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达",
+    "zero gradient": "零梯度", "tiny gradient": "梯度过小", "huge gradient": "梯度过大", "layers": "层",
+    "neuron": "神经元", "stale gradient": "过期梯度", "training": "训练",
 }  # fmt: skip
 
-#: A cause in one language, with room for its facts: a word; what was seen (at an operation that is to blame for
-#: a gradient a sentence of that kind completes it); and what to try.
+#: A cause in one language, with room for its facts: a word; what was seen (where an operation is to blame for
+#: a gradient, a sentence of that kind completes it); and what to try.
 Cause = tuple[str, str, str]
+# ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each cause in English and in Chinese. Its English word is its name.
 CAUSES: dict[str, tuple[Cause, Cause]] = {
     "dead": (("dead {rule}", "{what} is flat below 0, and its input is {at}", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right"),
@@ -201,6 +202,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "epoch": ("epoch", "轮"),
     "one step": ("step", "步"),
 }  # fmt: skip
+# ruff: enable[E501]
 
 
 class _Filled(string.Formatter):
