@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
@@ -128,7 +128,7 @@ class Formula:
     """∂node/∂operand as its row states it, at the numbers recorded; arithmetic between literals is done."""
 
     def __init__(self, graph: Graph, position: int, place: int) -> None:
-        self.node = node = graph.nodes[position]
+        self.node, self.place = (node := graph.nodes[position]), place
         assert node.rule is not None
         self.rule, self.data = node.rule, node.numbers
         #: Which argument it is by, and where each argument stands among the operands.
@@ -152,11 +152,18 @@ class Formula:
         """The number of the node by its row, at the numbers of its operands."""
         return float(self.rule.y.evaluate(self.scope, IEEE, self._elements(self.rule.y)))
 
-    def computed(self) -> tuple[float, float]:
-        """Its number at the numbers recorded: by the text that is computed, and as people write it."""
-        computed = self.rule.d[self.which]
-        exact = computed.evaluate(self.scope, IEEE, self._elements(computed))
-        return float(exact), float(self.expression.evaluate(self.scope, IEEE, self.elements))
+    def computed(self) -> tuple[float, float, bool]:
+        """Its number by the text that is computed, and as people write it; whether the first was recorded."""
+        computed, local = self.rule.d[self.which], self.node.local_derivatives[self.place] or 0.0
+        exact = float(computed.evaluate(self.scope, IEEE, self._elements(computed)))
+        written = float(self.expression.evaluate(self.scope, IEEE, self.elements))
+        return exact, written, agree(exact, local, abs(local))
+
+    @property
+    def culprit(self) -> str:
+        """What is to blame where a number is wrong: the operation and the node, and its line."""
+        site = "" if self.node.site is None else f", {self.node.site}"
+        return f"{self.node.operation} at {plain_name(self.node.name)}{site}"
 
 
 # ------------------------------------------------------------------------------- formulas of a graph
@@ -206,6 +213,16 @@ class Formulas:
     def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
         """An expression with its numbers."""
         return self._told(tree, lambda word, _: word.number, digits)
+
+    def fitting(
+        self, longest: int, make: Callable[..., ast.expr], depths: Iterable[int] = range(DEEPEST)
+    ) -> Math:
+        """What is made at the first depth at which its text is no longer than that, else at the last."""
+        for depth in depths:
+            made = self.math(make(depth=depth))
+            if len(made.text) <= longest:
+                break
+        return made
 
     # -------------------------------------------------------------------------------- definitions
     @cached_property
@@ -264,7 +281,7 @@ class Formulas:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
         found = Formula(self.graph, position, place)
         y = self._operand(position, 0)
-        return self._placed(found, found.expression.tree, 1, y)
+        return self._placed(found, found.expression.tree, y, 1)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:
         """Of a derivative with corners the condition of the branch taken, and whether it holds."""
@@ -280,12 +297,10 @@ class Formulas:
             rest = rest.orelse
         if last is None:
             return None
-        made = self.math(self._placed(found, last, DEEPEST - 1, self.node(position)))
-        if len(made.text) > LONGEST:
-            made = self.math(self._placed(found, last, DEEPEST, self.node(position)))
-        return made, holds
+        placed = partial(self._placed, found, last, self.node(position))
+        return self.fitting(LONGEST, placed, (DEEPEST - 1, DEEPEST)), holds
 
-    def _placed(self, found: Formula, tree: ast.expr, depth: int, y: ast.expr) -> ast.expr:
+    def _placed(self, found: Formula, tree: ast.expr, y: ast.expr, depth: int) -> ast.expr:
         """A row's expression with a node's operands in it."""
         operands = {arg: self._operand(found.node.operands[x], depth) for arg, x in found.places.items()}
         return _Placed(self, found, {**operands, "y": y}).visit(copy.deepcopy(tree))  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ from microbp.notation import plain_name
 from microbp.sweeps import backward
 from microbp.text.notebook import Shown
 from microbp.text.safe import quoted
+from microbp.text.spelling import counted
 from microbp.text.tables import Cell, Table
 from microbp.value import Value
 
@@ -87,7 +88,7 @@ class Paths(Shown):
         rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, share) for x, share in told]
         if hidden:
             left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
-            rows.append((_counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
+            rows.append((counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
         if self.count > 1:
             rows.append(("the sum", self.gradient, ""))
         notes = []
@@ -140,7 +141,7 @@ def paths(
     rows = [row._replace(way=_words(graph, *row[2:4], every=alike[row.way] > 1)) for row in rows]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     number = f"{found.total:#.8g}" if found.total else "0"
-    title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
+    title = f"∂{root}/∂{name} = {number}: {counted(found.number, 'path')}"
     return Paths(title, tuple(rows), found.number, found.total, found.size, engine)
 
 
@@ -206,10 +207,3 @@ def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: 
         elif every or graph.named[position] or index in (0, len(nodes) - 1):
             words.append(word)
     return " → ".join(words if len(words) <= 2 * ENDS else [*words[:ENDS], "…", *words[-ENDS:]])
-
-
-def _counted(count: int, word: str) -> str:
-    """A number of paths, exactly while it can be read."""
-    number = f"{count:,}" if count < 10**12 else f"{float(count):.4g}" if count.bit_length() < 1000 else ""
-    about = f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
-    return f"{number or about} {word}{'s' * (count > 1)}"

@@ -22,23 +22,11 @@ import numpy as np
 
 from microbp.backward import upstream_gradients
 from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
-from microbp.debug.formulas import (
-    DEEPEST,
-    ELLIPSIS,
-    Formula,
-    Formulas,
-    Name,
-    Short,
-    agree,
-    number,
-    product,
-    shortened,
-    total,
-)
+from microbp.debug.formulas import ELLIPSIS, Formula, Formulas, Name, Short, number, product, shortened, total
 from microbp.debug.trace import target
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
-from microbp.notation import Math, plain_name, spelled
+from microbp.notation import Math, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
@@ -295,11 +283,6 @@ def plus(labels: Sequence[Math]) -> Math:
     return joined(labels, *(("\n+ ", " \\\\\n&\\quad + ") if long else (" + ", " + ")))
 
 
-def culprit_of(node: Node) -> str:
-    """The operation and the node at which a number is wrong, and its line."""
-    return f"{node.operation} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
-
-
 class Factor:
     """∂above/∂below between two neighbouring stations: the sum over the chains between them."""
 
@@ -331,11 +314,9 @@ class Factor:
         """The product along a chain, by what the rows of the table give at the numbers recorded."""
         value = self.written = 1.0
         for user, place in chain:
-            node = self.nodes[user]
-            local = node.local_derivatives[place] or 0.0
-            computed, written = Formula(self.formulas.graph, user, place).computed()
-            if not agree(computed, local, abs(local)):
-                self.culprit = self.culprit or culprit_of(node)
+            found = Formula(self.formulas.graph, user, place)
+            computed, written, recorded = found.computed()
+            self.culprit = self.culprit or found.culprit * (not recorded)
             value, self.written = value * computed, self.written * written
         return value
 
@@ -361,10 +342,7 @@ class Factor:
     def definition(self) -> Math:
         """``net = w·x + b``: what the node above is computed by."""
         place, above = self.chains[0][0][1], self.names[0]
-        for depth in range(DEEPEST):
-            made = self.formulas.math(self.formulas.definition(self.above, place, depth))
-            if len(made.text) <= WIDTH:
-                break
+        made = self.formulas.fitting(WIDTH, partial(self.formulas.definition, self.above, place))
         return Math(f"{above.text} = {made.text}", f"{above.latex} = {made.latex}")
 
     def remarks(self, say: Say) -> list[Math]:
@@ -442,7 +420,7 @@ class Derivation:
         rows = []
         for found in (Formula(self.graph, position, 0) for position in sorted(self.written)):
             node, terms = found.node, added([abs(x) for x in found.data]) if found.rule.over else 0.0
-            told = found.value(), node.data, within(terms * max(1.0, terms)), culprit_of(node)
+            told = found.value(), node.data, within(terms * max(1.0, terms)), found.culprit
             rows.append(Row("value", spelled(node.name), (), None, *told))
         return tuple(row for row in rows if row.fault("en"))
 
