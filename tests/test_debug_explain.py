@@ -18,7 +18,6 @@ from tutorial import named, written_out
 
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
-from microbp.debug import formulas
 from microbp.debug.explain import Explanation, explain, explanation
 from microbp.demo import t4
 from microbp.notation import plain_number
@@ -417,18 +416,18 @@ def test_no_line_is_too_wide(language):
     J = 0.5 * sum((a - t) ** 2 for a, t in zip(y, (0.0, 1.0), strict=True))
     told = explain(J, "layers.0.neurons.2.w.1", names={"net": net, "J": J}, rate=0.1, language=language)
     assert told.ok
-    assert max(map(formulas.columns, str(told).splitlines())) <= 90
+    assert max(map(explanation.columns, str(told).splitlines())) <= 90
 
 
 @given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
 def test_wrapping_loses_nothing(text, width):
-    for wrap in (formulas.sentence, explanation.broken):
+    for wrap in (explanation.sentence, explanation.broken):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
 def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
-    assert formulas.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
-    assert formulas.sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
+    assert explanation.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
+    assert explanation.sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
     assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
 
 
@@ -440,7 +439,7 @@ def test_lines_of_45_columns_break_no_word(language):
     assert "".join(narrow.split()) == "".join(wide.split())
     if language == "en":  # a product may begin a line with its sign
         assert re.split(r"[\s·]+", narrow) == re.split(r"[\s·]+", wide)
-    long = [line for line in narrow.splitlines() if formulas.columns(line) > 45]
+    long = [line for line in narrow.splitlines() if explanation.columns(line) > 45]
     assert len(long) < len(narrow.splitlines()) // 4
     assert all("·" not in line.strip()[12:] for line in long)  # nothing in it could be broken
 

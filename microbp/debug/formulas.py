@@ -1,4 +1,4 @@
-"""Values and numbers in words, sentences in lines, ``Formulas``: expressions as people write them, and names.
+"""Values and numbers in words, ``Formulas``: expressions as people write them, and short names.
 
 In an expression a node stands as ``n`` and its position. One that nobody named, between two that are, is
 written out, as far as a reader can follow. A derivative is the row's ``shown`` formula, whatever clause of it
@@ -13,7 +13,6 @@ import ast
 import copy
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
@@ -25,7 +24,6 @@ from microbp.labels import text_of
 from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
-from microbp.text.safe import readable
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
@@ -61,31 +59,6 @@ def agree(value: float, engine: float, size: float) -> bool:
     if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
         return True
     return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
-
-
-# ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin, or end, a line.
-_WORD = re.compile(
-    r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
-    r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
-)
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two."""
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return len(text) + wide
-
-
-def sentence(text: str, width: int, indent: str = "") -> list[str]:
-    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all later ones."""
-    lines = [""]
-    for word in _WORD.findall(readable(text)):
-        if lines[-1].strip() and columns(lines[-1] + word) > width:
-            lines.append(indent + word.lstrip())
-        else:
-            lines[-1] += word
-    return lines
 
 
 # ------------------------------------------------------------------------------------- expressions

@@ -19,10 +19,9 @@ from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.sweeps import backward
-from microbp.text.notebook import Shown
 from microbp.text.safe import quoted
 from microbp.text.spelling import counted
-from microbp.text.tables import Cell, Table
+from microbp.text.tables import Cell, Shown, Table
 from microbp.value import Value
 
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.

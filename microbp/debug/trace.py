@@ -26,10 +26,9 @@ from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
 from microbp.recording.sites import user_scope
-from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, shown
 from microbp.text.spelling import counted
-from microbp.text.tables import Table
+from microbp.text.tables import Shown, Table
 from microbp.value import Value
 
 #: What the JSON says that it is. A reader refuses other versions.

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.debug.formulas import sentence
 from microbp.graph import Node
-from microbp.text.notebook import Shown
+from microbp.text.safe import sentence
 from microbp.text.spelling import language
-from microbp.text.tables import Table
+from microbp.text.tables import Shown, Table
 
 #: The Chinese words for the kinds of findings.
 KINDS = {

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import agree, columns, number, sentence
+from microbp.debug.formulas import agree, number
 from microbp.notation import Math
-from microbp.text.notebook import Shown
+from microbp.text.safe import columns, sentence
+from microbp.text.tables import Shown
 
 # ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
