@@ -294,6 +294,11 @@ class Graph(Columns):
     def _places(self) -> dict[int, int]:
         return {id(value): at for at, value in enumerate(self._values) if value is not None}
 
+    def _before(self) -> dict[int, float]:
+        """The number before the last one, of each leaf that has been given another since it was made."""
+        held = ((at, value) for at, value in enumerate(self._values) if value is not None)
+        return {at: each._da for at, each in held if each._rule is None and each._da is not None}
+
     @cached_property
     def _called(self) -> dict[str, int]:
         """The position of each name, also of what other variables hold a value of the graph."""

@@ -263,11 +263,10 @@ class Formulas:
             return None
         rest, last, holds = found.rule.shown[found.which].tree, None, False
         while isinstance(rest, ast.IfExp) and not holds:
-            test = rest.test
+            test, rest = rest.test, rest.orelse
             holds = bool(_whole(test).evaluate(found.scope))
             nan = isinstance(test, ast.Compare) and ast.dump(test.left) == ast.dump(test.comparators[0])
             last = last if nan else test  # a == a only tells nan from a number
-            rest = rest.orelse
         if last is None:
             return None
         placed = partial(self._placed, found, last, self.node(position))

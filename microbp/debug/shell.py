@@ -328,10 +328,9 @@ class Shell(cmd.Cmd):
         """
         if text:
             self._set(text)
-            return
-        if not self.breakpoints:
+        elif not self.breakpoints:
             self.text("no breakpoint and no watch is set")
-        for number, point in self.breakpoints.items():
+        for number, point in () if text else self.breakpoints.items():
             self.text(f"{number:3}  {point}")
 
     def do_watch(self, text: str) -> None:

@@ -349,12 +349,10 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     leaf remembers the number before the last one. Which of the two an operation has read follows from what
     it gave: the value and the local derivatives that were recorded.
     """
-    held = ((place, value) for place, value in enumerate(graph._values) if value is not None)
-    earlier = {place: each._da for place, each in held if each._rule is None and each._da is not None}
+    earlier = graph._before()
     if not earlier:
         return graph, frozenset()
-    numbers, nodes, uses = graph.data.tolist(), graph.nodes, graph.uses()
-    now = {place: numbers[place] for place in earlier}
+    now, numbers, nodes, uses = graph.data.tolist(), graph.data.tolist(), graph.nodes, graph.uses()
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
         read = {x: numbers[x] for x in nodes[user].read}

@@ -157,7 +157,7 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
 # --------------------------------------------------------------------------------------- not finite
 def not_finite_data(case: Case) -> Told:
     """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
-    say, first = case.words, True
+    say = case.words
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
         read = zip(node.operands, node.numbers, strict=True)
@@ -171,18 +171,17 @@ def not_finite_data(case: Case) -> Told:
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
     others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
     tail = "passed on" if passed else "passed by nobody"
-    for node in sorted([*given[:1], *made[:MOST]]):
+    for k, node in enumerate(sorted([*given[:1], *made[:MOST]])):
         odd = [x for x in node.numbers if not math.isfinite(x)]
         facts = _numbered(case, node, node.data) | {
-            "first": say("the first" if first else "another"), "x": repr((odd or [node.data])[0]),
-            "tail": say(tail, n=len(passed), names=names, others=others, hit=say.in_parts(hit * first)),
+            "first": say("another" if k else "the first"), "x": repr((odd or [node.data])[0]),
+            "tail": say(tail, n=len(passed), names=names, others=others, hit=say.in_parts([] if k else hit)),
             "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
         entered, arose = ("given to an operation", "nan from infinity") if odd else ("given", "made")
         operands = zip(operand_names(case.graph, node), node.numbers, strict=True)
         numbers, key = [(node.name, node.data), *operands], entered if node in given else arose
         yield case.found("not finite", key, node, hit, numbers, **facts)
-        first = False
     for node in swallowing[:MOST]:
         facts = _numbered(case, node, *node.numbers) | {"x": node.data}
         yield case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts)
@@ -251,11 +250,9 @@ def changed(case: Case) -> Told:
     """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
     say, graph = case.words, case.graph
     broken, uses = {each.node.position for each in case.changes}, graph.uses()
-    leaves = {at for at, each in enumerate(graph._values if broken else ())
-              if each is not None and each._rule is None and each._da is not None}  # fmt: skip
     # Where no operation holds that reads a parameter, it was given other numbers more than once since, and
     # nobody knows what it was; where only some do not, it was changed between its uses.
-    again = {at for at in leaves if uses[at] and all(user in broken for user, _ in uses[at])}
+    again = {at for at in graph._before() if uses[at] and all(user in broken for user, _ in uses[at])}
     changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
     for first in changes[:1]:
         numbers, facts = [("recorded", first.node.data), ("now", first.now)], {"n": len(changes) - 1}
@@ -325,8 +322,8 @@ def unreached(case: Case) -> Told:
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
     for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name, "n": len(free)}
-        made = case.found("unreached", key, names[0], names, (), site, leaves=listed, **facts)
+        facts = {"who": say.in_parts(names), "at": at, "root": graph.root.name, "leaves": listed}
+        made = case.found("unreached", key, names[0], names, (), site, x=x, n=len(free), **facts)
         yield made._replace(position=held[0][1])
 
 
@@ -645,10 +642,8 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
 
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
-    largest = rms = max(map(abs, gradients))
-    if 0.0 < largest < math.inf:
-        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
-    return LayerRow(name, len(gradients), rms)
+    root = math.sqrt(len(gradients))
+    return LayerRow(name, len(gradients), math.hypot(*(each / root for each in gradients)))
 
 
 def layers(case: Case) -> Told:

@@ -124,9 +124,8 @@ def explain(
     between = dependents(graph, [] if node is None else [node.position])
     if node is None or not between[graph.roots[-1]]:
         return Explanation(title, language, (say(language, "independent", **filled),))
-    engine = None
-    if isinstance(loss, Value) and isinstance(value, Value):
-        engine = upstream_gradients(loss).get(id(value))
+    held = id(graph._values[node.position]) if graph._values else 0
+    engine = upstream_gradients(loss).get(held) if isinstance(loss, Value) else None
     short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
     derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
@@ -135,7 +134,8 @@ def explain(
 
 def _key(short: Short, derivation: Derivation) -> list[Math]:
     """What the short names of the nodes used mean, and what σ means where the code does not say it."""
-    used, say = short.names.keys() & derivation.used, derivation.said
+    spoken = derivation.formulas.used.union(*derivation.factors)
+    used, say = short.names.keys() & spoken, derivation.said
     told: list[Math] = []
     for layer in sorted({short.names[each].layer for each in used} & short.layers.keys()):
         filled = {kind: spelled(str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")]))) for kind in "wbzh"}
@@ -145,9 +145,8 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
         told.append(say("key plain"))
     if told:
         called = any("#" in short.graph.names[each] for each in used if short.names[each].layer)
-        told += [say(key) for key in ("key end", "key call")[: 1 + called]]
-    signs = [say("sigmoid")] if short.sigmoid else []
-    return [joined(told, "", ""), *signs] if told else signs
+        told = [joined([*told, *map(say, ("key end", "key call")[: 1 + called])], "", "")]
+    return [*told, say("sigmoid")] if short.sigmoid else told
 
 
 # ------------------------------------------------------------------------- formulas and their trees
@@ -409,11 +408,6 @@ class Derivation:
         self.written: set[int] = set()
         #: The sum of each station for which it was derived.
         self.deltas: dict[int, Quantity] = {}
-
-    @property
-    def used(self) -> set[int]:
-        """The nodes that it speaks of."""
-        return self.formulas.used | {each for pair in self.factors for each in pair}
 
     def changed(self) -> tuple[Row, ...]:
         """A line for each node written out whose number is not, or no longer, what its operands give."""
