@@ -118,9 +118,8 @@ class Shell(cmd.Cmd):
     def run(self) -> int:
         """Carry out the commands given, then read others until quit or the end of the input."""
         root = self.graph.root
-        values, steps = counted(len(self.graph), "value"), counted(len(self.trace), "step")
-        told = f"{plain_name(root.name)} = {figure(root.data)}: {values}, {steps}"
-        self.text(f"{told}. help lists the commands.")
+        size = f"{counted(len(self.graph), 'value')}, {counted(len(self.trace), 'step')}"
+        self.text(f"{plain_name(root.name)} = {figure(root.data)}: {size}. help lists the commands.")
         self.show()
         for command in self.commands:
             if not self.ended:

@@ -150,7 +150,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{op}：{why}；那里的斜率为 {local}，没有更大的路径能避开它。{name} 的梯度为 {gradient}；涉及：{names}。"),
     "huge gradient": ("{op}: {why}. {tail}", "{op}：{why}。{tail}"),
     "try": ("Try: {advice}.", "建议：{advice}。"),
-    "at": (" at {where}", "（{where}）"),
+    "at": ("[ at {where}][ ({line})]", "[（{where}）][ ({line})]"),
     "of": ("[{rule} at ]{node}[ of {unit}]", "[{unit} 的 ]{node}[ 处的 {rule}]"),
     "list": ("{names}[ and {n} more]", "{names}[ 等（另有 {n} 个）]"),
     "likewise": (" Likewise {more}.", "同样的还有 {more}。"),
@@ -334,9 +334,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         words = Words(self.language)
-        at = words("at", where=self.where) if self.node else ""
-        line = f" ({self.line})" if self.site else ""
-        return f"{self.word or self.cause}{at}{line}: {self.what} {words('try', advice=self.advice)}"
+        at = words("at", where=self.where if self.node else "", line=self.line if self.site else "")
+        return f"{self.word or self.cause}{at}: {self.what} {words('try', advice=self.advice)}"
 
 
 class Remark(str):

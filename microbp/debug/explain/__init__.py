@@ -524,11 +524,9 @@ class Derivation:
 
     def _examples(self, factors: Sequence[Factor]) -> list[Factor]:
         """Of factors that are alike one each, from the loss down."""
-        kinds: dict[tuple[str, str, bool], Factor] = {}
-        for each in sorted(factors, key=lambda each: (each.above, each.below)):
-            alike = self._kind(each.above), self._kind(each.below), each.quantity.value == 0.0
-            kinds.setdefault(alike, each)
-        return sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
+        ordered = sorted(factors, key=lambda each: (each.above, each.below), reverse=True)
+        kinds = {(self._kind(x.above), self._kind(x.below), x.quantity.value == 0.0): x for x in ordered}
+        return [each for each in ordered if each in kinds.values()]
 
     def _kind(self, position: int) -> str:
         """A name without indices: z2 of z2[0] and of z2[1]#2."""
@@ -669,8 +667,7 @@ def _compared(captured: Captured, form: Matrix) -> tuple[Row, ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    nodes = captured.graph.nodes
-    sample = np.array([[nodes[each].data for each in captured.inputs]])
+    sample = captured.graph.data[[*captured.inputs]][None, :]
     gradient = np.zeros(len(captured.params))
     form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, None)
     engine = backward(captured.graph, {captured.outputs[0]: 1.0}).tolist()

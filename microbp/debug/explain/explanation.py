@@ -192,8 +192,7 @@ class Explanation(Shown):
     @property
     def faults(self) -> tuple[str, ...]:
         """The lines that are wrong: computed again from recorded numbers, and compared with the engine."""
-        found = (row.fault(self.language) for row in self.rows)
-        return tuple(each for each in found if each)
+        return tuple(filter(None, (row.fault(self.language) for row in self.rows)))
 
     @property
     def ok(self) -> bool:
