@@ -26,11 +26,10 @@ from microbp.answers.claims import whole_decimals
 from microbp.graph import Graph
 from microbp.recording.sites import user_scope
 from microbp.sweeps import backward
-from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, safe, shown
 from microbp.text.spelling import LANGUAGES, did_you_mean
 from microbp.text.spelling import language as spelled
-from microbp.text.tables import Table, number
+from microbp.text.tables import Shown, Table, number
 from microbp.value import Value
 
 __all__ = ["Answer", "Grades", "Mistake", "Student", "grade", "read_answers"]

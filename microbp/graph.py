@@ -81,6 +81,33 @@ class Node(_Fields):
     graph: Graph
 
     @property
+    def operation(self) -> str:
+        """The name of its rule; empty for a leaf."""
+        return "" if self.rule is None else self.rule.name
+
+    @property
+    def unit(self) -> str:
+        """The module or group that it belongs to, whichever call it was; empty for none."""
+        return ".".join(name for name, _ in self.group)
+
+    @property
+    def read(self) -> list[int]:
+        """The positions of the values among its operands. A literal 2.0 is no node 2."""
+        return [each for each in self.operands if isinstance(each, int)]
+
+    @property
+    def edges(self) -> list[tuple[int, int, float]]:
+        """Its uses of values: the place among its operands, the position, the local derivative."""
+        every = enumerate(zip(self.operands, self.local_derivatives, strict=True))
+        return [(at, x, local) for at, (x, local) in every if isinstance(x, int) and local is not None]
+
+    @property
+    def numbers(self) -> list[float]:
+        """The numbers of its operands."""
+        nodes = self.graph.nodes
+        return [nodes[x].data if isinstance(x, int) else x for x in self.operands]
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """Its operands in order: (node or None, literal or None, local derivative).
 
@@ -266,6 +293,11 @@ class Graph(Columns):
     @cached_property
     def _places(self) -> dict[int, int]:
         return {id(value): at for at, value in enumerate(self._values) if value is not None}
+
+    def _before(self) -> dict[int, float]:
+        """The number before the last one, of each leaf that has been given another since it was made."""
+        held = ((at, value) for at, value in enumerate(self._values) if value is not None)
+        return {at: each._da for at, each in held if each._rule is None and each._da is not None}
 
     @cached_property
     def _called(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from microbp import Value, check_answers, explain
-from microbp.debug.formulas import sentence
+from microbp.text.safe import sentence
 from microbp.text.spelling import LANGUAGES
 from microbp.text.spelling import language as spelled
 from microbp.text.tables import write

@@ -31,10 +31,10 @@ text        what a person reads, in any medium
 recording   how a Value is recorded
 errors      every exception class
 bounds      how large a graph each reader takes
-text.notebook  what a notebook shows, once
 lazy        computed when it is asked for first
 text.spelling  the known word that a misspelt one was meant to be
-text.safe  a text with names in it, safe for its medium
+text.safe  a text with names in it, safe for its medium, in lines that fit
+text.tables  plain records as text, through rich, and in a notebook
 files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
@@ -61,7 +61,6 @@ functions   the operations as functions
 differentiate  grad: gradients as results
 labels      what values are called: by users, variables, modules
 graph       Graph: a frozen, ordered, picklable record of one Value
-text.tables  plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 optim
 losses

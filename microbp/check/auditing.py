@@ -192,8 +192,7 @@ def changes_in(graph: Graph) -> list[Change]:
     """The nodes whose number, or a local derivative, is not what their operands give now."""
     numbers, names, found = graph.data.tolist(), graph.names, []
     # What was there before: in a leaf what it remembers, in what was put in by hand what its operands give.
-    kept = {at: value._da for at, value in enumerate(graph._values) if value is not None and value.is_leaf}
-    before = {at: x for at, x in kept.items() if x is not None and not same(x, numbers[at])}
+    before = {at: x for at, x in graph._before().items() if not same(x, numbers[at])}
     for node, now in ((each, now) for each in graph for now in otherwise(each, numbers)):
         near = [*dict.fromkeys(each for each in node.operands if type(each) is int)]
         moved = [each for each in near if each in before]

@@ -9,8 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.text.notebook import Shown
-from microbp.text.tables import Table
+from microbp.text.tables import Shown, Table
 
 
 class Report(Shown):

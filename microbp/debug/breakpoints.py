@@ -57,9 +57,7 @@ class Place:
     @property
     def node(self) -> Node:
         """The value that has just been computed, or has passed its gradient on; at the seed the root."""
-        if self.at < 0:
-            return self.computed[self.at]
-        return self.graph.root if self.step is None else self.graph.nodes[self.step.node]
+        return self.computed[-abs(self.at)] if self.at else self.graph.root
 
     def find(self, name: str) -> Node:
         """The value of that name, without one that here; Refusal says which was probably meant."""

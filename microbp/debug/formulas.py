@@ -1,4 +1,4 @@
-"""Values and numbers in words, sentences in lines, ``Formulas``: expressions as people write them, and names.
+"""Values and numbers in words, ``Formulas``: expressions as people write them, and short names.
 
 In an expression a node stands as ``n`` and its position. One that nobody named, between two that are, is
 written out, as far as a reader can follow. A derivative is the row's ``shown`` formula, whatever clause of it
@@ -14,8 +14,8 @@ import copy
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
@@ -24,7 +24,6 @@ from microbp.labels import text_of
 from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
-from microbp.text.safe import columns, readable
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
@@ -55,47 +54,11 @@ def group_words(node: Node) -> str:
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
 
 
-def unit_of(node: Node) -> str:
-    """The module or group that a node belongs to, whichever call it was; empty for none."""
-    return ".".join(name for name, _ in node.group)
-
-
-def repeated(node: Node, position: int) -> bool:
-    """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
-    return sum(isinstance(each, int) and each == position for each in node.operands) > 1
-
-
-def edges(node: Node) -> Iterator[tuple[int, int, float]]:
-    """The uses of values in a node: the place among its operands, the position, the local derivative."""
-    for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
-        if isinstance(x, int) and local is not None:
-            yield place, x, local
-
-
 def agree(value: float, engine: float, size: float) -> bool:
     """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
     if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
         return True
     return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
-
-
-# ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin, or end, a line.
-_WORD = re.compile(
-    r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
-    r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
-)
-
-
-def sentence(text: str, width: int, indent: str = "") -> list[str]:
-    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all later ones."""
-    lines = [""]
-    for word in _WORD.findall(readable(text)):
-        if lines[-1].strip() and columns(lines[-1] + word) > width:
-            lines.append(indent + word.lstrip())
-        else:
-            lines[-1] += word
-    return lines
 
 
 # ------------------------------------------------------------------------------------- expressions
@@ -106,11 +69,6 @@ TERMS, OPERANDS = 3, 6
 #: A condition that is longer is written with the names of its operands.
 LONGEST = 50
 _SIGNS: dict[str, ast.operator] = {"sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
-
-
-def numbers_of(graph: Graph, node: Node) -> list[float]:
-    """The numbers of a node's operands."""
-    return [graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
 
 
 # ------------------------------------------------------------------------------------------- trees
@@ -143,9 +101,9 @@ class Formula:
     """∂node/∂operand as its row states it, at the numbers recorded; arithmetic between literals is done."""
 
     def __init__(self, graph: Graph, position: int, place: int) -> None:
-        self.node = node = graph.nodes[position]
+        self.node, self.place = (node := graph.nodes[position]), place
         assert node.rule is not None
-        self.rule, self.data = node.rule, numbers_of(graph, node)
+        self.rule, self.data = node.rule, node.numbers
         #: Which argument it is by, and where each argument stands among the operands.
         self.which, self.places = argument(node, place)
         #: The number of each argument, and of the output, ``y``.
@@ -167,11 +125,18 @@ class Formula:
         """The number of the node by its row, at the numbers of its operands."""
         return float(self.rule.y.evaluate(self.scope, IEEE, self._elements(self.rule.y)))
 
-    def computed(self) -> tuple[float, float]:
-        """Its number at the numbers recorded: by the text that is computed, and as people write it."""
-        computed = self.rule.d[self.which]
-        exact = computed.evaluate(self.scope, IEEE, self._elements(computed))
-        return float(exact), float(self.expression.evaluate(self.scope, IEEE, self.elements))
+    def computed(self) -> tuple[float, float, bool]:
+        """Its number by the text that is computed, and as people write it; whether the first was recorded."""
+        computed, local = self.rule.d[self.which], self.node.local_derivatives[self.place] or 0.0
+        exact = float(computed.evaluate(self.scope, IEEE, self._elements(computed)))
+        written = float(self.expression.evaluate(self.scope, IEEE, self.elements))
+        return exact, written, agree(exact, local, abs(local))
+
+    @property
+    def culprit(self) -> str:
+        """What is to blame where a number is wrong: the operation and the node, and its line."""
+        site = "" if self.node.site is None else f", {self.node.site}"
+        return f"{self.node.operation} at {plain_name(self.node.name)}{site}"
 
 
 # ------------------------------------------------------------------------------- formulas of a graph
@@ -207,20 +172,30 @@ class Formulas:
         node = self.graph.nodes[position]
         return self.word(f"n{position}", node.data, spelled(node.name))
 
-    def _meant(self, tree: ast.expr) -> dict[str, Word]:
-        ids = (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))
-        return {each: self.words[each] for each in ids if each in self.words}
+    def _told(self, tree: ast.expr, meant: Callable[[Word, int], Any], digits: int) -> Math:
+        """An expression in both forms, with what each word means in them."""
+        ids = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & self.words.keys()
+        scopes = ({each: meant(self.words[each], form) for each in ids} for form in (0, 1))
+        pairs = zip((text, latex), scopes, strict=True)
+        return Math(*(write(_whole(tree), scope, None, digits) for write, scope in pairs))
 
     def math(self, tree: ast.expr) -> Math:
         """An expression in symbols."""
-        meant = self._meant(tree).items()
-        plain, tex = ({name: Term(word.written[k], word.levels[k]) for name, word in meant} for k in (0, 1))
-        return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
+        return self._told(tree, lambda word, k: Term(word.written[k], word.levels[k]), DIGITS)
 
     def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
         """An expression with its numbers."""
-        scope = {name: word.number for name, word in self._meant(tree).items()}
-        return Math(*(form(_whole(tree), scope, None, digits) for form in (text, latex)))
+        return self._told(tree, lambda word, _: word.number, digits)
+
+    def fitting(
+        self, longest: int, make: Callable[..., ast.expr], depths: Iterable[int] = range(DEEPEST)
+    ) -> Math:
+        """What is made at the first depth at which its text is no longer than that, else at the last."""
+        for depth in depths:
+            made = self.math(make(depth=depth))
+            if len(made.text) <= longest:
+                break
+        return made
 
     # -------------------------------------------------------------------------------- definitions
     @cached_property
@@ -228,19 +203,17 @@ class Formulas:
         """For each node how many names and numbers it has, written out."""
         leaves: list[int] = []
         for node in self.graph:
-            several = sum(leaves[x] if isinstance(x, int) else 1 for x in node.operands)
+            several = len(node.operands) - len(node.read) + sum(leaves[x] for x in node.read)
             leaves.append(min(several, 10**6) if node.position in self.inside else 1)
         return leaves
 
     def definition(self, position: int, place: int | None = None, depth: int = 0) -> ast.expr:
         """What a node is computed by; of a long list the operand at ``place`` is among those written."""
         node = self.graph.nodes[position]
-        rule, operands = node.rule, node.operands
-        assert rule is not None
-        name = rule.name
+        name, operands = node.operation, node.operands
         if name in ("add", "sum", "dot"):
             return self._sum(node, place, depth)
-        if rule.over and len(operands) > OPERANDS:
+        if node.rule and node.rule.over and len(operands) > OPERANDS:
             ends = [self._operand(operands[0], DEEPEST), self.dots, self._operand(operands[-1], DEEPEST)]
             return self.word(f"d{position}", node.data, self.math(ast.Call(ast.Name(name), ends, [])))
         trees = [self._operand(x, depth + 1) for x in operands]
@@ -250,10 +223,9 @@ class Formulas:
 
     def _sum(self, node: Node, place: int | None, depth: int) -> ast.expr:
         """A sum of operands, or of products of two and a bias; Python's sum() begins with a 0."""
-        assert node.rule is not None
-        places, products = range(len(node.operands)), node.rule.name == "dot"
+        places, products = range(len(node.operands)), node.operation == "dot"
         rows: list[tuple[int, ...]] = [(k,) for k in places]
-        if products:
+        if node.rule and products:
             weights, inputs, bias = node.rule.split(places)
             rows = [*zip(weights, inputs, strict=True), (bias,)]
         rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
@@ -282,7 +254,7 @@ class Formulas:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
         found = Formula(self.graph, position, place)
         y = self._operand(position, 0)
-        return self._placed(found, found.expression.tree, 1, y)
+        return self._placed(found, found.expression.tree, y, 1)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:
         """Of a derivative with corners the condition of the branch taken, and whether it holds."""
@@ -291,19 +263,16 @@ class Formulas:
             return None
         rest, last, holds = found.rule.shown[found.which].tree, None, False
         while isinstance(rest, ast.IfExp) and not holds:
-            test = rest.test
+            test, rest = rest.test, rest.orelse
             holds = bool(_whole(test).evaluate(found.scope))
             nan = isinstance(test, ast.Compare) and ast.dump(test.left) == ast.dump(test.comparators[0])
             last = last if nan else test  # a == a only tells nan from a number
-            rest = rest.orelse
         if last is None:
             return None
-        made = self.math(self._placed(found, last, DEEPEST - 1, self.node(position)))
-        if len(made.text) > LONGEST:
-            made = self.math(self._placed(found, last, DEEPEST, self.node(position)))
-        return made, holds
+        placed = partial(self._placed, found, last, self.node(position))
+        return self.fitting(LONGEST, placed, (DEEPEST - 1, DEEPEST)), holds
 
-    def _placed(self, found: Formula, tree: ast.expr, depth: int, y: ast.expr) -> ast.expr:
+    def _placed(self, found: Formula, tree: ast.expr, y: ast.expr, depth: int) -> ast.expr:
         """A row's expression with a node's operands in it."""
         operands = {arg: self._operand(found.node.operands[x], depth) for arg, x in found.places.items()}
         return _Placed(self, found, {**operands, "y": y}).visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
@@ -401,8 +370,7 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
     depths: list[int] = []
     groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
     for node in nodes:
-        below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
-        depths.append(below + computed_by(node, "dot"))
+        depths.append(max((depths[x] for x in node.read), default=0) + (node.operation == "dot"))
         if node.rule is not None and node.group:
             groups.setdefault(node.group, []).append(node)
     for group in sorted(groups, key=lambda path: [number for _, number in path]):
@@ -410,12 +378,12 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         unary = len({each.rule for each in inside}) == 1 and all(len(each.operands) == 1 for each in inside)
         if neuron is not None and layer is not None:
-            sums = [node for node in inside if computed_by(node, "dot", "sum", "add")] or inside
+            sums = [node for node in inside if node.operation in ("dot", "sum", "add")] or inside
             yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
             yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1].position
-        elif depths[inside[0].position] and (unary or all(computed_by(each, "dot") for each in inside)):
+        elif depths[inside[0].position] and (unary or {each.operation for each in inside} == {"dot"}):
             for index, node in enumerate(inside):  # the neuron is the column of its weights
-                known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
+                known = [names[x].places for x in node.read if x in names]
                 columns = {each[-1] for each in known if unary or len(each) == 2}
                 place = columns.pop() if len(columns) == 1 else index
                 name = Name("h" if unary else "z", depths[node.position], (place,))
@@ -423,19 +391,13 @@ def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[N
                 yield name, node.position
 
 
-def computed_by(node: Node, *rules: str) -> bool:
-    """Whether it is the result of one of these operations."""
-    return node.rule is not None and node.rule.name in rules
-
-
 def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -> bool:
     """Whether the derivative of an unnamed node repeats what the node is computed from, at length."""
     if node.rule is None or node.rule.over:
         return False
-    places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
+    places = (place for place, x, _ in node.edges if x in between)
     own = any("y" in node.rule.shown[argument(node, place)[0]].names for place in places)
-    inner = [nodes[x] for x in node.operands if isinstance(x, int)]
-    return own and any(not each.named and each.rule is not None for each in inner)
+    return own and any(not nodes[x].named and nodes[x].rule is not None for x in node.read)
 
 
 # ------------------------------------------------------------------- operations that are read as one
@@ -445,7 +407,7 @@ CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("
 
 def _joined(nodes: list[Node], kept: int) -> set[int]:
     """Read 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; where the sigmoids are."""
-    uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
+    uses = Counter(x for node in nodes for x in node.read)
     inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
     sigmoids = set()
 
@@ -480,7 +442,7 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
 
 def _adds(node: Node) -> bool:
     """Whether a node is a sum, and passes on what it receives."""
-    return computed_by(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
+    return node.operation in ("add", "sum") and {*node.local_derivatives} <= {1.0, None}
 
 
 def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
@@ -488,8 +450,8 @@ def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int,
     chain: list[tuple[int, float]] = []
     for rule, literals in CHAIN:
         here = nodes[chain[-1][0]] if chain else node
-        known = computed_by(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
-        found = [(x, local) for place, x, local in edges(here) if rule != "div" or place == 1]
+        known = here.operation == rule and [x for x in here.operands if isinstance(x, float)] == literals
+        found = [(x, local) for place, x, local in here.edges if rule != "div" or place == 1]
         if not known or len(found) != 1 or (chain and here.position not in inner):
             return []
         chain += found

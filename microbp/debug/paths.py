@@ -15,14 +15,13 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from microbp.debug.formulas import edges, repeated
 from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.sweeps import backward
-from microbp.text.notebook import Shown
 from microbp.text.safe import quoted
-from microbp.text.tables import Cell, Table
+from microbp.text.spelling import counted
+from microbp.text.tables import Cell, Shown, Table
 from microbp.value import Value
 
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.
@@ -88,7 +87,7 @@ class Paths(Shown):
         rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, share) for x, share in told]
         if hidden:
             left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
-            rows.append((_counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
+            rows.append((counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
         if self.count > 1:
             rows.append(("the sum", self.gradient, ""))
         notes = []
@@ -141,7 +140,7 @@ def paths(
     rows = [row._replace(way=_words(graph, *row[2:4], every=alike[row.way] > 1)) for row in rows]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     number = f"{found.total:#.8g}" if found.total else "0"
-    title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
+    title = f"∂{root}/∂{name} = {number}: {counted(found.number, 'path')}"
     return Paths(title, tuple(rows), found.number, found.total, found.size, engine)
 
 
@@ -162,9 +161,9 @@ class Ways(NamedTuple):
 def _swept(graph: Graph, start: int, k: int) -> Ways | None:
     """The ways from the root down to a node: those of a node are those of its operands, longer by a step."""
     ways = {start: Ways(1, 1.0, 1.0, [(0.0, None)])}
-    last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
+    last_use = {x: node.position for node in graph for x in node.read}
     for node in graph.nodes[start + 1 :]:
-        if used := [(place, x, local, ways[x]) for place, x, local in edges(node) if x in ways]:
+        if used := [(place, x, local, ways[x]) for place, x, local in node.edges if x in ways]:
             longer = ((_longer(size, local), (x, place, way))
                       for place, x, local, below in used for size, way in below.largest)  # fmt: skip
             ways[node.position] = Ways(
@@ -202,15 +201,8 @@ def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: 
     words = []
     for index, position in enumerate(nodes):
         word = plain_name(graph.names[position])
-        if index and repeated(graph.nodes[nodes[index - 1]], position):
+        if index and graph.nodes[nodes[index - 1]].read.count(position) > 1:
             words.append(f"{word} (operand {places[index - 1] + 1})")
         elif every or graph.named[position] or index in (0, len(nodes) - 1):
             words.append(word)
     return " → ".join(words if len(words) <= 2 * ENDS else [*words[:ENDS], "…", *words[-ENDS:]])
-
-
-def _counted(count: int, word: str) -> str:
-    """A number of paths, exactly while it can be read."""
-    number = f"{count:,}" if count < 10**12 else f"{float(count):.4g}" if count.bit_length() < 1000 else ""
-    about = f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
-    return f"{number or about} {word}{'s' * (count > 1)}"

@@ -22,7 +22,7 @@ from microbp.check.words import line_of, operand_words
 from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
-from microbp.debug.formulas import equation, figure, group_words, repeated
+from microbp.debug.formulas import equation, figure, group_words
 from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
@@ -118,9 +118,8 @@ class Shell(cmd.Cmd):
     def run(self) -> int:
         """Carry out the commands given, then read others until quit or the end of the input."""
         root = self.graph.root
-        values, steps = counted(len(self.graph), "value"), counted(len(self.trace), "step")
-        told = f"{plain_name(root.name)} = {figure(root.data)}: {values}, {steps}"
-        self.text(f"{told}. help lists the commands.")
+        size = f"{counted(len(self.graph), 'value')}, {counted(len(self.trace), 'step')}"
+        self.text(f"{plain_name(root.name)} = {figure(root.data)}: {size}. help lists the commands.")
         self.show()
         for command in self.commands:
             if not self.ended:
@@ -328,10 +327,9 @@ class Shell(cmd.Cmd):
         """
         if text:
             self._set(text)
-            return
-        if not self.breakpoints:
+        elif not self.breakpoints:
             self.text("no breakpoint and no watch is set")
-        for number, point in self.breakpoints.items():
+        for number, point in () if text else self.breakpoints.items():
             self.text(f"{number:3}  {point}")
 
     def do_watch(self, text: str) -> None:
@@ -571,7 +569,7 @@ def shown(place: Place) -> Iterator[str]:
     if node.group:
         yield f"  in {group_words(node)}"
     if step is None:  # what it was computed from, and the local derivatives that were kept
-        for x in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
+        for x in dict.fromkeys(node.read[: 2 * MOST]):
             yield f"  {plain_name(place.graph.names[x])} = {figure(place.graph.nodes[x].data)}"
         paid = place.pass_.step_of(node.position)
         for each in reversed(paid.contributions[-MOST:] if paid else ()):
@@ -589,7 +587,7 @@ def shown(place: Place) -> Iterator[str]:
 
 def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[str]:
     operand, total = plain_name(place.graph.names[c.operand]), len(place.pass_.received[c.operand])
-    where = f"   operand {c.place + 1}" if repeated(place.graph.nodes[c.user], c.operand) else ""
+    where = f"   operand {c.place + 1}" if place.graph.nodes[c.user].read.count(c.operand) > 1 else ""
     yield f"  {operand}: local {_local(c)}{where}"
     factor = f"({figure(c.local)})" if c.local < 0.0 else figure(c.local)
     amount, after = figure(c.amount, sign=True), figure(c.after, sign=True)

@@ -20,16 +20,15 @@ from typing import Any, NamedTuple
 from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
-from microbp.debug.formulas import Formulas, edges, equation, figure
+from microbp.debug.formulas import Formulas, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
 from microbp.recording.sites import user_scope
-from microbp.text.notebook import Shown
 from microbp.text.safe import quoted, shown
 from microbp.text.spelling import counted
-from microbp.text.tables import Table
+from microbp.text.tables import Shown, Table
 from microbp.value import Value
 
 #: What the JSON says that it is. A reader refuses other versions.
@@ -323,7 +322,7 @@ def _steps(graph: Graph) -> Iterator[Step]:
     nodes = graph.nodes
     #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
     paid = {
-        node.position: [edge for edge in edges(node) if nodes[edge[1]].requires_grad][::-1]
+        node.position: [edge for edge in node.edges if nodes[edge[1]].requires_grad][::-1]
         for node in nodes if node.rule is not None
     }  # fmt: skip
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
@@ -350,27 +349,20 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     leaf remembers the number before the last one. Which of the two an operation has read follows from what
     it gave: the value and the local derivatives that were recorded.
     """
-    held = ((place, value) for place, value in enumerate(graph._values) if value is not None)
-    earlier = {place: each._da for place, each in held if each._rule is None and each._da is not None}
+    earlier = graph._before()
     if not earlier:
         return graph, frozenset()
-    numbers, nodes, uses = graph.data.tolist(), graph.nodes, graph.uses()
-    now = {place: numbers[place] for place in earlier}
+    now, numbers, nodes, uses = graph.data.tolist(), graph.data.tolist(), graph.nodes, graph.uses()
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
-        own = [*dict.fromkeys(x for x in nodes[user].operands if isinstance(x, int) and x in pending)]
-        if not own:  # all that it reads is known by now
-            continue
+        read = {x: numbers[x] for x in nodes[user].read}
+        own = [x for x in read if x in pending]
         both = [(now[x], earlier[x]) for x in own]
         choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
-        fitting = []
-        for choice in choices:
-            for x, number in zip(own, choice, strict=True):
-                numbers[x] = number
-            fitting += [] if any(True for _ in otherwise(nodes[user], numbers)) else [choice]
-        for index, x in enumerate(own):
-            found = {repr(choice[index]): choice[index] for choice in fitting}
-            numbers[x] = now[x]
+        told = [read | dict(zip(own, choice, strict=True)) for choice in choices if own]
+        fitting = [each for each in told if not [*otherwise(nodes[user], each)]]
+        for x in own:
+            found = {repr(each[x]): each[x] for each in fitting}
             if len(found) < 2:  # decided, or changed more than once since
                 numbers[x] = next(iter(found.values()), now[x])
                 pending.remove(x)
@@ -489,7 +481,7 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
         if position in unlike or apart:
             before = unlike if position in unlike else found
             what, here, there = found.setdefault(position, *apart[:1])
-            begins = before.keys().isdisjoint(x for x in mine.operands if isinstance(x, int))
+            begins = before.keys().isdisjoint(mine.read)
             rows.append(DifferenceRow(what, mine.name, other.name, here, there, mine.site, begins))
     return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 

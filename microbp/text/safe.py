@@ -1,7 +1,8 @@
 r"""``safe``: a text with names in it, made safe for the medium in which it is shown.
 
 Names are data, and may hold anything: a terminal obeys escape sequences, XML refuses control characters, a
-zip file takes a slash for a folder, and a name of a million characters hides what is said of it.
+zip file takes a slash for a folder, and a name of a million characters hides what is said of it. A sentence
+is broken into lines that fit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["Name", "columns", "cut", "named", "quoted", "readable", "safe", "shown"]
+__all__ = ["Name", "columns", "cut", "named", "quoted", "readable", "safe", "sentence", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -80,11 +81,6 @@ def cut(text: str, most: int = LONGEST) -> str:
     return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
 
 
-def columns(text: str) -> int:
-    """How many columns a text takes in letters of one width: a Chinese sign takes two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
-
-
 def shown(name: object, most: int = LONGEST) -> str:
     r"""A name as a message speaks of it: on one line, and of ``most`` characters at most.
 
@@ -136,3 +132,28 @@ class Name(str):  # noqa: SLOT000 (as data it is a str)
 def named(text: str) -> str:
     """The name, such that texts with it are safe."""
     return text if len(text) <= LONGEST and text.isprintable() else Name(text)
+
+
+# ------------------------------------------------------------------------------- lines that fit
+#: A word; of Chinese one sign, with the punctuation that must not begin, or end, a line.
+_WORD = re.compile(
+    r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
+    r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
+)
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a Chinese sign takes two."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide
+
+
+def sentence(text: str, width: int, indent: str = "") -> list[str]:
+    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all later ones."""
+    lines = [""]
+    for word in _WORD.findall(readable(text)):
+        if lines[-1].strip() and columns(lines[-1] + word) > width:
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 __all__ = ["LANGUAGES", "counted", "did_you_mean", "language"]
@@ -46,9 +47,11 @@ def language(word: str) -> str:
 
 
 def counted(count: int, word: str) -> str:
-    """A number of things.
+    """A number of things, exactly while it can be read.
 
-    >>> counted(1, "value"), counted(2000, "value")
-    ('1 value', '2,000 values')
+    >>> counted(1, "value"), counted(2000, "value"), counted(2**100, "path"), counted(2**2000, "path")
+    ('1 value', '2,000 values', '1.268e+30 paths', 'about 10^602 paths')
     """
-    return f"{count:,} {word}{'s' * (count != 1)}"
+    number = f"{count:,}" if count < 10**12 else f"{float(count):.4g}" if count.bit_length() < 1000 else ""
+    about = f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
+    return f"{number or about} {word}{'s' * (count != 1)}"

@@ -16,7 +16,6 @@ import numpy as np
 
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
 from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
-from microbp.debug.formulas import unit_of
 from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
@@ -161,10 +160,10 @@ def _activations(
     order: Counter[str] = Counter()
     for node in Graph.of_roots(values, names):
         place = max(0, rectified(node))
-        activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
+        activation = "relu" if rectified(node) >= 0 else node.operation
         if activation not in SLOPES or (operand := node.inputs[place].node) is None:
             continue
-        unit, slope = unit_of(node), node.local_derivatives[place]
+        unit, slope = node.unit, node.local_derivatives[place]
         kind = unit or activation
         order[kind] += 1
         name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
@@ -201,12 +200,10 @@ def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
         yield words.finding(*about, (), numbers, error.site, text=str(error))
         yield words("raising operation")
         return
-    sample, then = "", ""
-    if error.sample is not None:
-        sample, then = (words(key, n=error.sample) for key in ("sample", "then sample"))
+    sample = "" if error.sample is None else words("sample", n=error.sample)
     numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
     about = "training", "failed step", sample
-    yield words.finding(*about, (), numbers, error.site, text=f"{error}.", then=then)
+    yield words.finding(*about, (), numbers, error.site, text=f"{error}.", sample=sample)
     yield words("error of fit")
     told = of_history(error.history, words)
     yield from (each for each in told if not isinstance(each, Finding) or each.cause != "not finite")
@@ -259,6 +256,5 @@ def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Seque
     yield words.finding(
         "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
-        rate=words("at rate", x=rates[-1]) if rates else "",
-        left=words("left for good", n=left + 1) if unit == "one step" else "",
+        rate=rates[-1] if rates else "", left=left + 1 if unit == "one step" else "",
     )  # fmt: skip

@@ -18,7 +18,6 @@ from microbp.check.gradients import mapped
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names, operand_words, where
 from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
-from microbp.debug.formulas import numbers_of, unit_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import layer_path, text_of, variable_names
@@ -110,10 +109,6 @@ class Case:
             yield got
             position = got.user
 
-    def numbers(self, node: Node) -> list[float]:
-        """The numbers of all operands."""
-        return numbers_of(self.graph, node)
-
     def found(self, kind: str, key: str, about: Node | str, *more: Any, **facts: Any) -> Finding:
         """A finding as :meth:`Words.finding` makes it; a leaf has the line of its use."""
         made = self.words.finding(kind, key, about, *more, **facts)
@@ -162,10 +157,10 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
 # --------------------------------------------------------------------------------------- not finite
 def not_finite_data(case: Case) -> Told:
     """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
-    say, first = case.words, True
+    say = case.words
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
-        read = zip(node.operands, case.numbers(node), strict=True)
+        read = zip(node.operands, node.numbers, strict=True)
         bad = [(each, x) for each, x in read if not math.isfinite(x)]
         if math.isfinite(node.data):
             swallowing += [node] if bad else []
@@ -175,28 +170,26 @@ def not_finite_data(case: Case) -> Told:
             (given if node.rule is None else made).append(node)
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
     others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
-    tail = say("more made", n=others) if others > 0 else ""
-    tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
-    for node in sorted([*given[:1], *made[:MOST]]):
-        odd = [x for x in case.numbers(node) if not math.isfinite(x)]
+    tail = "passed on" if passed else "passed by nobody"
+    for k, node in enumerate(sorted([*given[:1], *made[:MOST]])):
+        odd = [x for x in node.numbers if not math.isfinite(x)]
         facts = _numbered(case, node, node.data) | {
-            "first": say("the first" if first else "another"), "x": repr((odd or [node.data])[0]),
-            "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
+            "first": say("another" if k else "the first"), "x": repr((odd or [node.data])[0]),
+            "tail": say(tail, n=len(passed), names=names, others=others, hit=say.in_parts([] if k else hit)),
             "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
         entered, arose = ("given to an operation", "nan from infinity") if odd else ("given", "made")
-        operands = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
+        operands = zip(operand_names(case.graph, node), node.numbers, strict=True)
         numbers, key = [(node.name, node.data), *operands], entered if node in given else arose
         yield case.found("not finite", key, node, hit, numbers, **facts)
-        first = False
     for node in swallowing[:MOST]:
-        facts = _numbered(case, node, *case.numbers(node)) | {"x": node.data}
+        facts = _numbered(case, node, *node.numbers) | {"x": node.data}
         yield case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts)
 
 
 def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
     """What of the numbers is not finite; the operands with theirs, first those that are not finite."""
-    named = zip(operand_names(case.graph, node), node.operands, case.numbers(node), strict=True)
+    named = zip(operand_names(case.graph, node), node.operands, node.numbers, strict=True)
     told = {name if isinstance(each, float) else f"{name} = {x:.5g}": x for name, each, x in named}
     at = case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
     return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
@@ -214,7 +207,7 @@ def not_finite_gradients(case: Case) -> Told:
         bad: list[Any] = [node]
         if math.isfinite(above):
             bad = [got for got in (step.contributions if step else ()) if not math.isfinite(got.amount)]
-            made = finite or all(map(math.isfinite, case.numbers(node)))
+            made = finite or all(map(math.isfinite, node.numbers))
         else:  # finite contributions, or infinities of both signs, may have made it
             amounts = [got.amount for got in case.received[node.position]]
             infinite = any(map(math.isinf, amounts)) and not math.isnan(above)
@@ -257,16 +250,13 @@ def changed(case: Case) -> Told:
     """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
     say, graph = case.words, case.graph
     broken, uses = {each.node.position for each in case.changes}, graph.uses()
-    leaves = {at for at, each in enumerate(graph._values if broken else ())
-              if each is not None and each._rule is None and each._da is not None}  # fmt: skip
     # Where no operation holds that reads a parameter, it was given other numbers more than once since, and
     # nobody knows what it was; where only some do not, it was changed between its uses.
-    again = {at for at in leaves if uses[at] and all(user in broken for user, _ in uses[at])}
+    again = {at for at in graph._before() if uses[at] and all(user in broken for user, _ in uses[at])}
     changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
     for first in changes[:1]:
-        more = say("no longer hold", n=len(changes) - 1) if len(changes) > 1 else ""
-        numbers = [("recorded", first.node.data), ("now", first.now)]
-        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
+        numbers, facts = [("recorded", first.node.data), ("now", first.now)], {"n": len(changes) - 1}
+        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, **facts)
     moved = [(graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.trace.moved)]
     if moved:
         told = (say("moved one", name=was.name, was=was.data, now=now) for was, now in moved)
@@ -285,21 +275,20 @@ def wrong_rules(case: Case) -> Told:
     chosen = {rule: each[:: max(1, math.ceil(len(each) / MEASURED))] for rule, each in by_rule.items()}
     say, numbers = case.words, case.graph.data.tolist()
     total, some = (sum(map(len, nodes.values())) for nodes in (by_rule, chosen))
-    part = say("evenly", n=some) if some < total else ""
     size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
-    yield say("graph", part=part, **size)
+    yield say("graph", some=some * (some < total), **size)
     for rule, nodes in chosen.items():
         found = [(node, place, each) for node in nodes for place, each in enumerate(verdicts(node, numbers))]
         wrong = [(node, place, each.measured) for node, place, each in found if each and "WRONG" in each.word]
         for node, place, right in wrong[:1]:
             stated = node.local_derivatives[place] or 0.0
             ratio = say("ratio", x=stated / right) if right else say("is 0")
-            more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
+            others = dict.fromkeys(each.name for each, _, _ in wrong if each is not node)
             yield case.found(
                 "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
                 operand=operand_words(case.graph, node)[place], stated=stated, measured=right,
                 ratio=say("sign") if stated == -right else ratio,
-                again=say("likewise at", names=more) if more else "",
+                again=say.listed(others),
             )  # fmt: skip
 
 
@@ -331,11 +320,10 @@ def unreached(case: Case) -> Told:
         elif position is None:
             reason = "disconnected", "", "", None
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
-    constants = say("constants", n=len(free), names=listed) if free else ""
     for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name}
-        made = case.found("unreached", key, names[0], names, (), site, constants=constants, **facts)
+        facts = {"who": say.in_parts(names), "at": at, "root": graph.root.name, "leaves": listed}
+        made = case.found("unreached", key, names[0], names, (), site, x=x, n=len(free), **facts)
         yield made._replace(position=held[0][1])
 
 
@@ -365,34 +353,30 @@ def stale(case: Case) -> Told:
         yield case.found(
             "stale gradient", "accumulated" if added else "stale", case.graph.nodes[odd[0]], names,
             [("grad", held or 0.0), ("this loss", one)], name=names[0], held=held, one=one, n=kinds[0],
-            more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
+            others=say.listed(names[1:]),
         )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ one operation
 def rectified(node: Node) -> int:
     """The place of the operand that a node rectifies, as relu or as ``maximum(0, x)``; else -1."""
-    if node.rule is None or node.rule.name not in ("relu", "maximum"):
-        return -1
-    values = [place for place, each in enumerate(node.operands) if isinstance(each, int)]
-    literals = [each for each in node.operands if isinstance(each, float)]  # a node 0 is not the literal 0.0
-    return values[0] if len(values) == 1 and literals in ([], [0.0]) else -1
+    literals = [each for each in node.operands if isinstance(each, float)]
+    alone = node.operation in ("relu", "maximum") and len(node.read) == 1 and literals in ([], [0.0])
+    return node.edges[0][0] if alone else -1
 
 
 def squares(node: Node) -> bool:
-    """Whether it is a power of a value, or a value times itself. A node 0 is not the literal 0.0."""
-    assert node.rule is not None
-    itself = all(isinstance(each, int) and each == node.operands[0] for each in node.operands)
-    return node.rule.name == "pow" or (node.rule.name == "mul" and itself)
+    """Whether it is a power of a value, or a value times itself."""
+    itself = len(node.read) == 2 == 1 + len({*node.read})
+    return node.operation == "pow" or (node.operation == "mul" and itself)
 
 
 class Use:
     """A use of a value in an operation whose local derivative is to blame: what its causes ask, and say."""
 
     def __init__(self, case: Case, node: Node, place: int) -> None:
-        assert node.rule is not None
-        self.case, self.node, self.place, self.rule = case, node, place, node.rule.name
-        names, self.data = operand_names(case.graph, node), case.numbers(node)
+        self.case, self.node, self.place, self.rule = case, node, place, node.operation
+        names, self.data = operand_names(case.graph, node), node.numbers
         self.x, half = self.data[place], (len(names) - 1) // 2
         #: Where the factor stands that the operand is multiplied by.
         self.partner = 1 - place if self.rule == "mul" else None
@@ -420,7 +404,7 @@ class Use:
             return 0, ""
         steps, node = 0, self.case.graph.nodes[operand]
         while node.rule is not None:
-            inner = [self.case.graph.nodes[each] for each in node.operands if isinstance(each, int)]
+            inner = map(self.case.graph.nodes.__getitem__, node.read)
             node, steps = max(inner, key=lambda each: abs(each.data)), steps + 1
         return steps, f"{node.name} = {node.data:.5g}"
 
@@ -430,13 +414,13 @@ class Use:
         if node is None or node.data != 0.0:
             return ""
         while node.rule is not None:
-            data = terms = case.numbers(node)
-            if node.rule.name == "dot":
+            data = terms = node.numbers
+            if node.operation == "dot":
                 weights, inputs, bias = node.rule.split(data)
                 terms = [bias, *(w * x for w, x in zip(weights, inputs, strict=True))]
             pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
             zero = [case.graph.nodes[each] for _, each, x in pairs if isinstance(each, int) and not x]
-            if not zero or (node.rule.name in ADDING and any(terms)):
+            if not zero or (node.operation in ADDING and any(terms)):
                 at = dict.fromkeys(f"{name} = {x:.5g}" for name, each, x in pairs if isinstance(each, int))
                 told = f"{node.name} = {case.graph.formula(node)}"
                 return case.words("is 0 where", told=told, at=case.words.listed(at))
@@ -557,9 +541,7 @@ def _origins(case: Case) -> tuple[dict[int, dict[Origin, None]], Places]:
         # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
         if base and rectified(inner) >= 0 and inner.data == 0.0:
             node, place = inner, rectified(inner)
-        assert node.rule is not None
-        how = "underflow" if got.local else "blocked"
-        origin = Origin(how, node.rule.name, unit_of(node) or node.position)
+        origin = Origin("underflow" if got.local else "blocked", node.operation, node.unit or node.position)
         if size:  # there are contributions, and they cancel
             origin, places[origin] = Origin("cancelled", "", got.operand), []
             node, place = inner, -1
@@ -589,10 +571,9 @@ def _zero(
     alike_ones = {each for each in same if isinstance(each.where, int) == isinstance(first.where, int)}
     alike = len({at for origin in alike_ones for at, _ in places[origin]}) - 1
     others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in alike_ones]
-    again = say("alike", n=alike) if alike else ""
-    again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
-    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
+    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local}
+    facts |= {"alike": alike, "elsewhere": say.listed(others, 2)}
     return Use(case, nodes[position], place).blamed("zero gradient", ZERO, names, numbers, cause, **facts)
 
 
@@ -611,8 +592,7 @@ def sizes(case: Case) -> Told:
         if way is None or not 0.0 < size < math.inf:
             continue
         kind, got, depth = "tiny gradient", way.least, ""
-        rule = case.graph.nodes[got.user].rule
-        squashed = abs(got.local) < SLOPE and rule is not None and rule.name in SQUASHING
+        squashed = abs(got.local) < SLOPE and case.graph.nodes[got.user].operation in SQUASHING
         if size >= case.huge:
             kind, got, half = "huge gradient", way.most, 0.5 * math.log10(size)
             if math.log10(abs(got.local)) < half:
@@ -622,7 +602,7 @@ def sizes(case: Case) -> Told:
         elif not squashed:
             continue
         node = case.graph.nodes[got.user]
-        where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
+        where = "" if depth else f"{node.operation} {node.unit or node.position}"
         grouped[kind, depth, where].append((position, way))
     found = (_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
     yield from case.words.collapsed(found)
@@ -662,10 +642,8 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
 
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
-    largest = rms = max(map(abs, gradients))
-    if 0.0 < largest < math.inf:
-        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
-    return LayerRow(name, len(gradients), rms)
+    root = math.sqrt(len(gradients))
+    return LayerRow(name, len(gradients), math.hypot(*(each / root for each in gradients)))
 
 
 def layers(case: Case) -> Told:
@@ -704,8 +682,7 @@ def _sequences(case: Case) -> dict[str, list[LayerRow]]:
         for depth, (name, call) in enumerate(node.group):
             key, before = (node.group[:depth], name), (*node.group[:depth], (name, call - 1))
             calls[key][call].append(case.upstream[node.position])
-            inner = (nodes[each].group for each in node.operands if isinstance(each, int))
-            if any(each[: depth + 1] == before for each in inner):
+            if any(nodes[each].group[: depth + 1] == before for each in node.read):
                 linked[key].add(call)
     found: dict[str, list[LayerRow]] = {}
     for key, several in calls.items():

@@ -7,29 +7,30 @@ looked at.
 from __future__ import annotations
 
 import math
+import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.debug.formulas import sentence, unit_of
 from microbp.graph import Node
-from microbp.text.notebook import Shown
+from microbp.text.safe import sentence
 from microbp.text.spelling import language
-from microbp.text.tables import Table
+from microbp.text.tables import Shown, Table
 
 #: The Chinese words for the kinds of findings.
 KINDS = {
-    "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达", "zero gradient": "零梯度",
-    "tiny gradient": "梯度过小", "huge gradient": "梯度过大", "layers": "层", "neuron": "神经元",
-    "stale gradient": "过期梯度", "training": "训练",
+    "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达",
+    "zero gradient": "零梯度", "tiny gradient": "梯度过小", "huge gradient": "梯度过大", "layers": "层",
+    "neuron": "神经元", "stale gradient": "过期梯度", "training": "训练",
 }  # fmt: skip
 
-#: A cause in one language, with room for its facts: a word; what was seen (at an operation that is to blame for
-#: a gradient a sentence of that kind completes it); and what to try.
+#: A cause in one language, with room for its facts: a word; what was seen (where an operation is to blame for
+#: a gradient, a sentence of that kind completes it); and what to try.
 Cause = tuple[str, str, str]
+# ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each cause in English and in Chinese. Its English word is its name.
 CAUSES: dict[str, tuple[Cause, Cause]] = {
     "dead": (("dead {rule}", "{what} is flat below 0, and its input is {at}", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right"),
@@ -100,10 +101,10 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("{slope}", "{op}：它在 {at} 处的斜率为 {local}：{sums}，是{first}非有限的梯度。{tail}", "让它远离边界，例如 sqrt(a + 1e-12)")),
     "overflow": (("overflow", "{op}: {sums}, beyond the largest float, at {at}: {first} gradient that is not finite.{tail}", "clip does not help here: smaller weights or fewer steps, inputs at the scale of 1"),
         ("上溢", "{op}：{sums}，超过最大的浮点数，在 {at} 处：是{first}非有限的梯度。{tail}", "clip 在此无用：减小权重或步数，把输入缩放到 1 左右")),
-    "wrong rule": (("wrong rule", "{op}: the derivative in {operand} is recorded as {stated}, but measured as {measured}, {ratio}.{again}", "microbp.check_rule({rule!r}), and mend the derivative in its row or its define()"),
-        ("规则错误", "{op}：对 {operand} 的导数记录为 {stated}，而测得 {measured}，{ratio}。{again}", "用 microbp.check_rule({rule!r}) 检查，并改正表中或 define() 中的导数")),
-    "changed after use": (("changed after use", "{text}.{more}", "compute the loss again after every change of .data; never change local derivatives"),
-        ("使用后被改动", "{text}。{more}", "每次改动 .data 之后重新计算损失；不要改动局部导数")),
+    "wrong rule": (("wrong rule", "{op}: the derivative in {operand} is recorded as {stated}, but measured as {measured}, {ratio}.[ Likewise at {again}.]", "microbp.check_rule({rule!r}), and mend the derivative in its row or its define()"),
+        ("规则错误", "{op}：对 {operand} 的导数记录为 {stated}，而测得 {measured}，{ratio}。[同样的还有 {again}。]", "用 microbp.check_rule({rule!r}) 检查，并改正表中或 define() 中的导数")),
+    "changed after use": (("changed after use", "{text}.[ {n} more operation{n:s} no longer hold{n:v}.]", "compute the loss again after every change of .data; never change local derivatives"),
+        ("使用后被改动", "{text}。[另有 {n} 个运算不再成立。]", "每次改动 .data 之后重新计算损失；不要改动局部导数")),
     "constant": (("constant loss", "{name} = {x!r} is a constant: it was recorded under no_grad(), detached, made from .data, or all that it depends on is frozen.", "compute it outside of no_grad(), from Values rather than from .data"),
         ("损失是常数", "{name} = {x!r} 是常数：它在 no_grad() 下记录、被 detach、由 .data 得来，或它依赖的一切都被冻结。", "在 no_grad() 之外计算，用 Value 而不是 .data")),
     "constant leaves": (("constant loss", "nothing that {name} depends on takes a gradient: all its leaves are constants: {leaves}. They were detached, frozen, or made under no_grad().", "the Values that should learn in the forward computation, not detached copies; net.freeze(False)"),
@@ -112,16 +113,16 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("不是计算结果", "{name} = {x!r} 是叶节点：没有记录任何通向它的运算。Value(x.data)、float(...) 和由数新建的 Value 都另起一个图。", "把记录下来的结果本身作为损失")),
     "frozen": (("frozen", "frozen (requires_grad is False), so that no gradient is kept: {who}.", "net.freeze(False), or value.requires_grad = True, if this should learn"),
         ("被冻结", "{who} 被冻结（requires_grad 为 False），不保留梯度。", "若应当学习：net.freeze(False) 或 value.requires_grad = True")),
-    "disconnected": (("disconnected", "{root} does not depend on {who}: no recorded operation leads from there to the loss.{constants}", "use it in the forward computation; look for .data, detach(), no_grad() and copies there"),
-        ("没有连接", "{root} 与 {who} 无关：没有记录从那里通向损失的运算。{constants}", "在前向计算中使用它；检查那里的 .data、detach()、no_grad() 和副本")),
+    "disconnected": (("disconnected", "{root} does not depend on {who}: no recorded operation leads from there to the loss.[ The graph has {n} constant{n:s}, as detach() and no_grad() make them: {leaves}.]", "use it in the forward computation; look for .data, detach(), no_grad() and copies there"),
+        ("没有连接", "{root} 与 {who} 无关：没有记录从那里通向损失的运算。[图中有 {n} 个常数（detach() 和 no_grad() 会产生）：{leaves}。]", "在前向计算中使用它；检查那里的 .data、detach()、no_grad() 和副本")),
     "detached": (("detached", "{root} does not depend on {who}; a constant of the same name and number is in the graph: {at}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
         ("被分离", "{root} 与 {who} 无关；图中有同名同值的常数：{at}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
     "taken as .data": (("taken as .data", "{root} does not depend on {who}; its number {x!r} stands as a literal in {at}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
         ("只取了 .data", "{root} 与 {who} 无关；它的数 {x!r} 作为字面量出现在 {at}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
-    "accumulated": (("accumulated", "{name}.grad = {held} is {n} times the gradient of this loss, {one}{more}: backward() has added up, since grad was not cleared in between.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
-        ("累加", "{name}.grad = {held} 是该损失的梯度的 {n} 倍，后者为 {one}{more}：backward() 累加了，因为中间没有清零 grad。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
-    "stale": (("stale", "{name}.grad = {held} is not what this loss gives, {one}{more}: grad holds another loss's gradient as well, or it was changed.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
-        ("过期", "{name}.grad = {held} 不是该损失给出的 {one}{more}：grad 还包含另一个损失的梯度，或被改动过。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "accumulated": (("accumulated", "{name}.grad = {held} is {n} times the gradient of this loss, {one}[, and so for {others}]: backward() has added up, since grad was not cleared in between.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        ("累加", "{name}.grad = {held} 是该损失的梯度的 {n} 倍，后者为 {one}[，{others} 也是]：backward() 累加了，因为中间没有清零 grad。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "stale": (("stale", "{name}.grad = {held} is not what this loss gives, {one}[, and so for {others}]: grad holds another loss's gradient as well, or it was changed.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        ("过期", "{name}.grad = {held} 不是该损失给出的 {one}[，{others} 也是]：grad 还包含另一个损失的梯度，或被改动过。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
     "dead neuron": (("dead {rule}", "{rule} gives 0 for all {n} samples: the weighted input lies between {low} and {high}, and no gradient goes through.", "a larger bias, a smaller learning rate, other initial weights (another seed, init='he'), or leaky_relu"),
         ("{rule} 死亡", "{rule} 对全部 {n} 个样本都给出 0：加权输入在 {low} 与 {high} 之间，没有梯度通过。", "增大偏置，减小学习率，换初始权重（换 seed、init='he'），或用 leaky_relu")),
     "saturated neuron": (("saturated {rule}", "{rule} is flat for {flat} of {n} sample{n:s}: the weighted input lies between {low} and {high}.", "inputs at the scale of 1, smaller initial weights (init='xavier')"),
@@ -130,12 +131,12 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("非有限数", "{n} 个样本中有些使 {rule} 的加权输入为 nan 或无穷。", "用 diagnose(loss) 诊断这样的样本，看它从何处开始；若是训练使权重变为 nan，检查前一步")),
     "undefined operation": (("undefined operation", "{text}", "operands kept inside of the domain (clip, softplus), or a fused loss (cross_entropy)"),
         ("运算无定义", "{text}", "让操作数留在定义域内（clip、softplus），或用融合的损失（cross_entropy）")),
-    "failed step": (("not finite", "{text}", "a smaller learning rate, clip=1.0, inputs and targets at the scale of 1{then}"),
-        ("非有限数", "{text}", "减小学习率，clip=1.0，把输入和目标缩放到 1 左右{then}")),
+    "failed step": (("not finite", "{text}", "a smaller learning rate, clip=1.0, inputs and targets at the scale of 1[; then diagnose the loss of {sample} by itself]"),
+        ("非有限数", "{text}", "减小学习率，clip=1.0，把输入和目标缩放到 1 左右[；然后单独诊断{sample} 的损失]")),
     "stopped": (("not finite", "{text}", "fit raised NotFinite: give diagnose that error"),
         ("非有限数", "{text}", "fit 抛出了 NotFinite：把该异常交给 diagnose")),
-    "diverging": (("diverging", "the cost was {low} in {epoch} {best} and is {last} in {epoch} {n}, above the {first} of the first{rate}.{left}", "a tenth of the learning rate, or clip=1.0"),
-        ("发散", "代价在第 {best} {epoch}为 {low}，到第 {n} {epoch}为 {last}，高于第一{epoch}的 {first}{rate}。{left}", "把学习率减到十分之一，或 clip=1.0")),
+    "diverging": (("diverging", "the cost was {low} in {epoch} {best} and is {last} in {epoch} {n}, above the {first} of the first[ at a learning rate of {rate}].[ From step {left} on it has not been below the first again.]", "a tenth of the learning rate, or clip=1.0"),
+        ("发散", "代价在第 {best} {epoch}为 {low}，到第 {n} {epoch}为 {last}，高于第一{epoch}的 {first}[（学习率 {rate}）]。[从第 {left} 步起，它再也没有低于第一步。]", "把学习率减到十分之一，或 clip=1.0")),
     "spike": (("exploding", "the gradient norm is {x} in step {n}; its median is {middle}.", "clip at a few times the median, or look at the samples of that step"),
         ("爆炸", "第 {n} 步的梯度范数为 {x}；中位数为 {middle}。", "按中位数的几倍裁剪，或检查那一步的样本")),
 }
@@ -143,15 +144,15 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
 #: Sentences and their parts, in English and in Chinese.
 SENTENCES: dict[str, tuple[str, str]] = {
     # What an operation has done to a gradient.
-    "zero gradient": ("{op}: {why}{again}. Gradient 0: {names}.", "{op}：{why}{again}。梯度为 0：{names}。"),
+    "zero gradient": ("{op}: {why}[, and likewise at {alike} more node{alike:s}][; elsewhere it is lost at {elsewhere}]. Gradient 0: {names}.",
+        "{op}：{why}[，另有 {alike} 个节点同样如此][；在别处消失于 {elsewhere}]。梯度为 0：{names}。"),
     "tiny gradient": ("{op}: {why}; its slope there is {local}, and no larger path avoids it. Gradient {gradient} for {name}; concerned: {names}.",
         "{op}：{why}；那里的斜率为 {local}，没有更大的路径能避开它。{name} 的梯度为 {gradient}；涉及：{names}。"),
     "huge gradient": ("{op}: {why}. {tail}", "{op}：{why}。{tail}"),
     "try": ("Try: {advice}.", "建议：{advice}。"),
-    "at": (" at {where}", "（{where}）"),
-    "of": ("{node} of {unit}", "{unit} 的 {node}"),
-    "operation": ("{rule} at {node}", "{node} 处的 {rule}"),
-    "more": (" and {n} more", " 等（另有 {n} 个）"),
+    "at": ("[ at {where}][ ({line})]", "[（{where}）][ ({line})]"),
+    "of": ("[{rule} at ]{node}[ of {unit}]", "[{unit} 的 ]{node}[ 处的 {rule}]"),
+    "list": ("{names}[ and {n} more]", "{names}[ 等（另有 {n} 个）]"),
     "likewise": (" Likewise {more}.", "同样的还有 {more}。"),
     "nothing found": ("nothing found", "没有发现问题"),
     "findings": ("{n} finding{n:s}", "发现 {n} 个问题"),
@@ -160,16 +161,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "looked": ("Looked at: {what}.", "检查了：{what}。"),
     "between": ("; ", "；"),
     "columns": ("kind,cause,node,line", "类别,原因,节点,行"),
-    "graph": ("{values} value{values:s}; {parameters} parameter{parameters:s}; {m} rule{m:s} at {n} operation{n:s}{part}", "{values} 个值；{parameters} 个参数；{n} 个运算的 {m} 条规则{part}"),
+    "graph": ("{values} value{values:s}; {parameters} parameter{parameters:s}; {m} rule{m:s} at {n} operation{n:s}[, {some} of them spread evenly, of each rule]", "{values} 个值；{parameters} 个参数；{n} 个运算的 {m} 条规则[，其中每条规则均匀抽取，共 {some} 个]"),
     "constant graph": ("{n} value{n:s}", "{n} 个值"),
-    "evenly": (", {n} of them spread evenly, of each rule", "，其中每条规则均匀抽取，共 {n} 个"),
     "layer gradients": ("the layers' gradients ({course})", "各层的梯度（{course}）"),
     "grad": ("grad", "grad"),
     "no grad": ("grad, which is not computed", "grad（尚未计算）"),
     "neurons seen": ("{n} neuron{n:s} over {m} sample{m:s}", "{n} 个神经元，{m} 个样本"),
     "no neurons": ("the samples; no activation of the net can go flat", "样本；网络中没有会变平坦的激活函数"),
-    "neurons fine": ("Neurons: {n} of {m} are fine{some}.", "神经元：{m} 个中有 {n} 个正常{some}。"),
-    "neurons off": ("; inactive for some samples, as it should be: {n}, {name} for most, {k} of {m}", "；对部分样本不激活（正常）：{n} 个，其中 {name} 最多，{m} 个样本中有 {k} 个"),
+    "neurons fine": ("Neurons: {n} of {m} are fine[; inactive for some samples, as it should be: {off}, {most.name} for most, {most.inactive} of {most.samples}].", "神经元：{m} 个中有 {n} 个正常[；对部分样本不激活（正常）：{off} 个，其中 {most.name} 最多，{most.samples} 个样本中有 {most.inactive} 个]。"),
     "moved again": ("Parameters have moved more than once since: {names}. What they were is not known; the gradients are those that were recorded.", "此后参数改变了不止一次：{names}。原来的数已不可知；梯度是按记录时的数。"),
     "moved": ("The parameters have moved since: {told}. The gradients are those of the numbers that were recorded.", "此后参数已改变：{told}。梯度对应的是当时记录的数。"),
     "moved one": ("{name} was {was!r} and is {now!r} now", "{name} 原为 {was!r}，现为 {now!r}"),
@@ -181,42 +180,42 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "given as 0": ("; {name} was given as 0", "；{name} 给定为 0"),
     "is 0 where": ("; {told} is 0, where {at}", "；{told} 为 0，其中 {at}"),
     "grown": (", which has grown from {start} over {n} operation{n:s}", "（它从 {start} 经过 {n} 个运算增长而来）"),
-    "alike": (", and likewise at {n} more node{n:s}", "，另有 {n} 个节点同样如此"),
-    "elsewhere": ("; elsewhere it is lost at {told}", "；在别处消失于 {told}"),
     "huge tail": ("The gradient of {name} is {gradient}; the largest factors on its largest path are {largest}. Concerned: {names}.", "{name} 的梯度为 {gradient}；最大路径上最大的因子是 {largest}。涉及：{names}。"),
     "factor": ("{x} at {node}", "{node} 处的 {x}"),
     "layer": ("layer", "层"),
     "call of": ("call of {unit}", "次 {unit} 调用"),
-    "passed on": (" {n} later value{n:s} only passed it on ({names}){more}.", "后面 {n} 个值只是传递它（{names}）{more}。"),
-    "passed by nobody": (" Nobody passed it on{more}.", "没有值传递它{more}。"),
-    "more made": ("; {n} more node{n:s} made one", "；另有 {n} 个节点也产生了"),
-    "bad gradients": (" Gradients that are not finite: {names}.", "非有限的梯度：{names}。"),
+    "passed on": (" {n} later value{n:s} only passed it on ({names})[; {others} more node{others:s} made one].[ Gradients that are not finite: {hit}.]", "后面 {n} 个值只是传递它（{names}）[；另有 {others} 个节点也产生了]。[非有限的梯度：{hit}。]"),
+    "passed by nobody": (" Nobody passed it on[; {others} more node{others:s} made one].[ Gradients that are not finite: {hit}.]", "没有值传递它[；另有 {others} 个节点也产生了]。[非有限的梯度：{hit}。]"),
     "the first": ("the first", "第一个"),
     "another": ("another", "另一个"),
     "come from there": (" {n} gradient{n:s} of others come{n:v} from there. Parameters with it: {names}.", "其他 {n} 个梯度由此而来。涉及的参数：{names}。"),
     "none": ("none", "无"),
-    "no longer hold": (" {n} more operation{n:s} no longer hold{n:v}.", "另有 {n} 个运算不再成立。"),
     "sign": ("the sign is wrong", "符号错误"),
     "ratio": ("a ratio of {x}", "比值为 {x}"),
     "is 0": ("which is 0", "即 0"),
-    "likewise at": (" Likewise at {names}.", "同样的还有 {names}。"),
-    "constants": (" The graph has {n} constant{n:s}, as detach() and no_grad() make them: {names}.", "图中有 {n} 个常数（detach() 和 no_grad() 会产生）：{names}。"),
-    "so for": (", and so for {names}", "，{names} 也是"),
     "raising operation": ("the operation that raised the error", "抛出异常的运算"),
     "sample": ("sample {n}", "样本 {n}"),
-    "then sample": ("; then diagnose the loss of sample {n} by itself", "；然后单独诊断样本 {n} 的损失"),
     "error of fit": ("the error of fit", "fit 的异常"),
     "costs seen": ("the costs of {n} steps and {m} epochs", "{n} 步、{m} 轮的代价"),
     "steps seen": ("the losses of {n} steps", "{n} 步的损失"),
-    "left for good": (" From step {n} on it has not been below the first again.", "从第 {n} 步起，它再也没有低于第一步。"),
     "epoch": ("epoch", "轮"),
     "one step": ("step", "步"),
-    "at rate": (" at a learning rate of {x}", "（学习率 {x}）"),
 }  # fmt: skip
+# ruff: enable[E501]
 
 
 class _Filled(string.Formatter):
-    """Floats have five digits; ``{n} value{n:s}`` is in the plural where it must be, ``come{n:v}`` a verb."""
+    """Floats have five digits; ``{n} value{n:s}`` is in the plural where it must be, ``come{n:v}`` a verb.
+
+    What stands in brackets is left out where a fact in it is empty, or a number of 0 things.
+    """
+
+    def vformat(self, template: str, args: Sequence[Any], facts: Mapping[str, Any]) -> str:
+        def kept(part: re.Match[str]) -> str:
+            needed = (name.partition(".")[0] for _, name, *_ in self.parse(part[1]) if name)
+            return part[1] * all(str(facts[each]) not in ("", "0", "None") for each in needed)
+
+        return super().vformat(re.sub(r"\[(.*?)\]", kept, template), args, facts)
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if format_spec in ("s", "v") and isinstance(value, int):
@@ -245,7 +244,7 @@ class Words:
         names, node, position, unit = tuple(parameters), str(about), None, ""
         if isinstance(about, Node):
             facts, site = {"op": self.spoken(about), **facts}, about.site or site
-            node, position, unit = about.name, about.position, unit_of(about)
+            node, position, unit = about.name, about.position, about.unit
         facts = {"names": self.in_parts(names), **facts}
         row = (_FILLED.format(x, **facts) for x in (CAUSES[key][0][0], *CAUSES[key][self._column]))
         cause, word, what, advice = row
@@ -267,8 +266,7 @@ class Words:
     def listed(self, names: Iterable[str], most: int = 4) -> str:
         """``a, b, c, d and 7 more``."""
         several = list(names)
-        more = self("more", n=len(several) - most) if len(several) > most else ""
-        return ", ".join(several[:most]) + more
+        return self("list", names=", ".join(several[:most]), n=max(0, len(several) - most))
 
     def in_parts(self, names: Iterable[str]) -> str:
         """Parameters; several of one part of a module as that part: ``w, layers.0.neurons.1.*``."""
@@ -279,8 +277,7 @@ class Words:
 
     def spoken(self, node: Node) -> str:
         """``relu at h1 of net.layers.0.neurons.2``: an operation, its node and its unit."""
-        told = node.name if node.rule is None else self("operation", rule=node.rule.name, node=node.name)
-        return self("of", node=told, unit=unit_of(node)) if unit_of(node) else told
+        return self("of", rule=node.operation, node=node.name, unit=node.unit)
 
 
 def part_of(name: str) -> str:
@@ -328,8 +325,7 @@ class Finding(NamedTuple):
     @property
     def where(self) -> str:
         """The node, and its unit: ``v12 of net.layers.0.neurons.1``; a dash for no node."""
-        words = Words(self.language)
-        return words("of", node=self.node, unit=self.unit) if self.unit else self.node or "-"
+        return Words(self.language)("of", rule="", node=self.node or "-", unit=self.unit)
 
     @property
     def line(self) -> str:
@@ -338,9 +334,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         words = Words(self.language)
-        at = words("at", where=self.where) if self.node else ""
-        line = f" ({self.line})" if self.site else ""
-        return f"{self.word or self.cause}{at}{line}: {self.what} {words('try', advice=self.advice)}"
+        at = words("at", where=self.where if self.node else "", line=self.line if self.site else "")
+        return f"{self.word or self.cause}{at}: {self.what} {words('try', advice=self.advice)}"
 
 
 class Remark(str):
@@ -463,12 +458,10 @@ class Diagnosis(Shown):
         if shown and all(each.site is None for each in shown) and shown[0].position is not None:
             yield words("lines")
         fine = [row for row in self.neurons if row.verdict == "fine"]
-        off, some = [row for row in fine if row.inactive], ""
-        if off:
-            worst = max(off, key=lambda row: row.inactive / row.samples)
-            some = words("neurons off", n=len(off), name=worst.name, k=worst.inactive, m=worst.samples)
+        off = [row for row in fine if row.inactive]
+        most = max(off, key=lambda row: row.inactive / row.samples, default=None)
         if self.neurons:
-            yield words("neurons fine", n=len(fine), m=len(self.neurons), some=some)
+            yield words("neurons fine", n=len(fine), m=len(self.neurons), off=len(off), most=most)
 
     def markdown(self) -> str:
         """The report as Markdown."""

@@ -22,25 +22,11 @@ import numpy as np
 
 from microbp.backward import upstream_gradients
 from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
-from microbp.debug.formulas import (
-    DEEPEST,
-    ELLIPSIS,
-    Formula,
-    Formulas,
-    Name,
-    Short,
-    agree,
-    computed_by,
-    number,
-    numbers_of,
-    product,
-    shortened,
-    total,
-)
+from microbp.debug.formulas import ELLIPSIS, Formula, Formulas, Name, Short, number, product, shortened, total
 from microbp.debug.trace import target
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
-from microbp.notation import Math, plain_name, spelled
+from microbp.notation import Math, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
@@ -54,6 +40,8 @@ __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
 #: How many derivatives one factor may hold, as what a mere constant counts, and how many operands an unnamed
 #: node may have that is passed over: it would be too long, written out.
 LONGEST, CONSTANT, OPERANDS = 4.0, 0.08, 8
+#: Operations that pass their gradient on as it is.
+ADDING = ("add", "sum")
 #: With more ways, or more factors, than these the paths are collected at δ.
 WAYS, FACTORS = 4, 24
 #: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
@@ -136,9 +124,8 @@ def explain(
     between = dependents(graph, [] if node is None else [node.position])
     if node is None or not between[graph.roots[-1]]:
         return Explanation(title, language, (say(language, "independent", **filled),))
-    engine = None
-    if isinstance(loss, Value) and isinstance(value, Value):
-        engine = upstream_gradients(loss).get(id(value))
+    held = id(graph._values[node.position]) if graph._values else 0
+    engine = upstream_gradients(loss).get(held) if isinstance(loss, Value) else None
     short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
     derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
@@ -147,7 +134,8 @@ def explain(
 
 def _key(short: Short, derivation: Derivation) -> list[Math]:
     """What the short names of the nodes used mean, and what σ means where the code does not say it."""
-    used, say = short.names.keys() & derivation.used, derivation.said
+    spoken = derivation.formulas.used.union(*derivation.factors)
+    used, say = short.names.keys() & spoken, derivation.said
     told: list[Math] = []
     for layer in sorted({short.names[each].layer for each in used} & short.layers.keys()):
         filled = {kind: spelled(str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")]))) for kind in "wbzh"}
@@ -157,9 +145,8 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
         told.append(say("key plain"))
     if told:
         called = any("#" in short.graph.names[each] for each in used if short.names[each].layer)
-        told += [say(key) for key in ("key end", "key call")[: 1 + called]]
-    signs = [say("sigmoid")] if short.sigmoid else []
-    return [joined(told, "", ""), *signs] if told else signs
+        told = [joined([*told, *map(say, ("key end", "key call")[: 1 + called])], "", "")]
+    return [*told, say("sigmoid")] if short.sigmoid else told
 
 
 # ------------------------------------------------------------------------- formulas and their trees
@@ -224,8 +211,8 @@ class Stations:
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
                 more = length[user.position] + (CONSTANT if _constant(user) else 1.0)
-                plain = not node.named and (len(node.operands) <= OPERANDS or computed_by(node, "add", "sum"))
-                if (plain or computed_by(user, "add", "sum")) and more < LONGEST:
+                plain = not node.named and (len(node.operands) <= OPERANDS or node.operation in ADDING)
+                if (plain or user.operation in ADDING) and more < LONGEST:
                     self.top[position], length[position] = self.top[user.position], more
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
@@ -266,8 +253,8 @@ class Stations:
 
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
-    scaled = computed_by(node, "mul", "div") and any(isinstance(x, float) for x in node.operands)
-    return scaled or computed_by(node, "add", "sub", "neg", "sum")
+    scaled = node.operation in ("mul", "div") and len(node.read) < len(node.operands)
+    return scaled or node.operation in ("add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
@@ -293,12 +280,6 @@ def plus(labels: Sequence[Math]) -> Math:
     """Terms in a row; where that is long, below each other."""
     long = sum(len(each.text) for each in labels) > WIDTH - 15 and len(labels) > 1
     return joined(labels, *(("\n+ ", " \\\\\n&\\quad + ") if long else (" + ", " + ")))
-
-
-def culprit_of(node: Node) -> str:
-    """The operation and the node at which a number is wrong, and its line."""
-    assert node.rule is not None
-    return f"{node.rule.name} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
 
 
 class Factor:
@@ -332,11 +313,9 @@ class Factor:
         """The product along a chain, by what the rows of the table give at the numbers recorded."""
         value = self.written = 1.0
         for user, place in chain:
-            node = self.nodes[user]
-            local = node.local_derivatives[place] or 0.0
-            computed, written = Formula(self.formulas.graph, user, place).computed()
-            if not agree(computed, local, abs(local)):
-                self.culprit = self.culprit or culprit_of(node)
+            found = Formula(self.formulas.graph, user, place)
+            computed, written, recorded = found.computed()
+            self.culprit = self.culprit or found.culprit * (not recorded)
             value, self.written = value * computed, self.written * written
         return value
 
@@ -362,10 +341,7 @@ class Factor:
     def definition(self) -> Math:
         """``net = w·x + b``: what the node above is computed by."""
         place, above = self.chains[0][0][1], self.names[0]
-        for depth in range(DEEPEST):
-            made = self.formulas.math(self.formulas.definition(self.above, place, depth))
-            if len(made.text) <= WIDTH:
-                break
+        made = self.formulas.fitting(WIDTH, partial(self.formulas.definition, self.above, place))
         return Math(f"{above.text} = {made.text}", f"{above.latex} = {made.latex}")
 
     def remarks(self, say: Say) -> list[Math]:
@@ -387,9 +363,9 @@ class Factor:
         user, place = self.chains[0][-1]
         node = self.nodes[user]
         half, local = len(node.operands) // 2, node.local_derivatives[place]
-        if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
+        if node.operation != "cross_entropy" or place >= half or local is None:
             return None
-        targets = numbers_of(self.formulas.graph, node)[half:]
+        targets = node.numbers[half:]
         if len(self.chains) > 1 or added(targets) != 1.0:
             return None
         filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
@@ -398,13 +374,12 @@ class Factor:
     def _branch(self, user: int, place: int, say: Say) -> Math | None:
         """Which branch was taken; of the largest of several which that is."""
         node = self.nodes[user]
-        assert node.rule is not None
-        if node.rule.name != "max":
+        if node.operation != "max":
             taken = self.formulas.condition(user, place)
             key = "branch" if taken and taken[1] else "branch not"
-            return None if taken is None else say(key, rule=node.rule.name, condition=taken[0])
+            return None if taken is None else say(key, rule=node.operation, condition=taken[0])
         names = [spelled(self.nodes[x].name) if isinstance(x, int) else number(x) for x in node.operands]
-        first = [k for k, x in enumerate(numbers_of(self.formulas.graph, node)) if x == node.data]
+        first = [k for k, x in enumerate(node.numbers) if x == node.data]
         if place not in first:
             other = names[first[0]] if first else number(node.data)
             return say("not largest", below=names[place], other=other)
@@ -434,17 +409,12 @@ class Derivation:
         #: The sum of each station for which it was derived.
         self.deltas: dict[int, Quantity] = {}
 
-    @property
-    def used(self) -> set[int]:
-        """The nodes that it speaks of."""
-        return self.formulas.used | {each for pair in self.factors for each in pair}
-
     def changed(self) -> tuple[Row, ...]:
         """A line for each node written out whose number is not, or no longer, what its operands give."""
         rows = []
         for found in (Formula(self.graph, position, 0) for position in sorted(self.written)):
             node, terms = found.node, added([abs(x) for x in found.data]) if found.rule.over else 0.0
-            told = found.value(), node.data, within(terms * max(1.0, terms)), culprit_of(node)
+            told = found.value(), node.data, within(terms * max(1.0, terms)), found.culprit
             rows.append(Row("value", spelled(node.name), (), None, *told))
         return tuple(row for row in rows if row.fault("en"))
 
@@ -554,17 +524,15 @@ class Derivation:
 
     def _examples(self, factors: Sequence[Factor]) -> list[Factor]:
         """Of factors that are alike one each, from the loss down."""
-        kinds: dict[tuple[str, str, bool], Factor] = {}
-        for each in sorted(factors, key=lambda each: (each.above, each.below)):
-            alike = self._kind(each.above), self._kind(each.below), each.quantity.value == 0.0
-            kinds.setdefault(alike, each)
-        return sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
+        ordered = sorted(factors, key=lambda each: (each.above, each.below), reverse=True)
+        kinds = {(self._kind(x.above), self._kind(x.below), x.quantity.value == 0.0): x for x in ordered}
+        return [each for each in ordered if each in kinds.values()]
 
     def _kind(self, position: int) -> str:
         """A name without indices: z2 of z2[0] and of z2[1]#2."""
         node = self.graph.nodes[position]
         if not node.named:
-            return f"{node.rule.name if node.rule else ''} without a name"
+            return f"{node.operation} without a name"
         return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
 
     def _way(self, path: Sequence[int]) -> Math:
@@ -619,7 +587,7 @@ class Derivation:
     def _stops(self, way: Way) -> bool:
         """Whether there is a δ at its upper end: a weighted input, where ways meet, or the end of a line."""
         node = self.graph.nodes[way[0]]
-        weighted = node.named and computed_by(node, "dot", "add")
+        weighted = node.named and node.operation in ("dot", "add")
         return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
 
     # ------------------------------------------------------------------------------- what stands out
@@ -699,8 +667,7 @@ def _compared(captured: Captured, form: Matrix) -> tuple[Row, ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    nodes = captured.graph.nodes
-    sample = np.array([[nodes[each].data for each in captured.inputs]])
+    sample = captured.graph.data[[*captured.inputs]][None, :]
     gradient = np.zeros(len(captured.params))
     form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, None)
     engine = backward(captured.graph, {captured.outputs[0]: 1.0}).tolist()

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import agree, number, sentence
+from microbp.debug.formulas import agree, number
 from microbp.notation import Math
-from microbp.text.notebook import Shown
-from microbp.text.safe import columns
+from microbp.text.safe import columns, sentence
+from microbp.text.tables import Shown
 
+# ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
     "title": ("{gradient}: how {value} acts on {loss}", "{gradient}：{value} 如何影响 {loss}"),
@@ -71,6 +72,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "wrong": ("WRONG: this derivation and the engine disagree. Is a rule wrong, or was a number changed after it was used?", "有误：推导与引擎的结果不一致。可能是某条求导规则有错，或某个数在使用之后被改动过："),
     "differs": ("{label}: the formula gives {value}, the engine has {engine}{where}", "{label}：按公式应为 {value}，引擎却是 {engine}{where}"),
 }  # fmt: skip
+# ruff: enable[E501]
 
 
 def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | str | int) -> Math:
@@ -93,7 +95,7 @@ LOW, HIGH = 1e-290, 1e290
 class Row(NamedTuple):
     """One line of the derivation: ``label = symbols = … = numbers = value``."""
 
-    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update``, ``matrix`` or ``value``.
+    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update``, ``matrix``, ``value``.
     kind: str
     label: Math
     #: The right-hand side in symbols, once or in several forms.
@@ -190,8 +192,7 @@ class Explanation(Shown):
     @property
     def faults(self) -> tuple[str, ...]:
         """The lines that are wrong: computed again from recorded numbers, and compared with the engine."""
-        found = (row.fault(self.language) for row in self.rows)
-        return tuple(each for each in found if each)
+        return tuple(filter(None, (row.fault(self.language) for row in self.rows)))
 
     @property
     def ok(self) -> bool:
@@ -234,7 +235,7 @@ class Explanation(Shown):
 
 
 def broken(text: str, width: int) -> list[str]:
-    """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be."""
+    """A formula as lines no wider than that, if it can be broken: before a sign, as far outside as can be."""
     lines, width = [], max(width, 1)
     while columns(text) > width:
         places, depth = [], 0
