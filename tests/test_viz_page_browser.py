@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from math import inf, isnan, nan
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -116,21 +115,26 @@ def desktop(browser, heard):
 
     Edges that march would be painted 60 times a second, whatever a test waits for.
     """
-    return heard.listen(browser.new_page(viewport=DESKTOP, reduced_motion="reduce"))
+    return heard.listen(browser.new_page())
 
 
 @pytest.fixture
 def opened(browser, desktop, heard):
-    """Opens a file, and afterwards holds that nothing went wrong and nothing else was asked for."""
+    """Opens a file, and afterwards holds that nothing went wrong and nothing else was asked for.
+
+    A window of another size and a user of other wishes need no tab of their own; further options do, and it
+    is a process of the browser's that has to compile everything anew.
+    """
     contexts = []
 
-    def open_(path: Path, step: str = "", **options):
-        if not options:
-            desktop.goto(f"{path.as_uri()}?{next(VISITS)}{step}")
-            return desktop
-        contexts.append(browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options}))
-        tab = heard.listen(contexts[-1].new_page())
-        tab.goto(path.as_uri() + step)
+    def open_(path, step="", viewport=DESKTOP, color_scheme="light", reduced_motion="reduce", **options):
+        tab = desktop
+        if options:
+            contexts.append(browser.new_context(**options))
+            tab = heard.listen(contexts[-1].new_page())
+        tab.set_viewport_size(viewport)
+        tab.emulate_media(media="screen", color_scheme=color_scheme, reduced_motion=reduced_motion)
+        tab.goto(f"{path.as_uri()}?{next(VISITS)}{step}")
         return tab
 
     heard.errors.clear()
@@ -652,7 +656,7 @@ def test_print_shows_the_step_and_the_whole_graph_without_controls(opened, file)
 def test_reduced_motion_stops_the_marching_edges(opened, file):
     moving = "getComputedStyle(document.querySelector('.edge.flowing .line')).animationName"
     assert opened(file, "#9", reduced_motion="no-preference").evaluate(moving) == "march"
-    assert opened(file, "#9", reduced_motion="reduce").evaluate(moving) == "none"
+    assert opened(file, "#9").evaluate(moving) == "none"
 
 
 def test_text_fits_its_box(tab):
@@ -689,7 +693,7 @@ AXE_COLOURS = AXE | {"runOnly": {"type": "rule", "values": ["color-contrast", "l
 @pytest.mark.parametrize("how", ["whole", "around", "phone", "exercise", "update"])
 def test_axe_finds_nothing(opened, file, lecture, how):
     path, size = (lecture if how == "around" else file), (PHONE if how == "phone" else DESKTOP)
-    tab = opened(path, "#17", color_scheme="light", viewport=size, reduced_motion="reduce")
+    tab = opened(path, "#17", viewport=size)
     if how in {"exercise", "update"}:
         tab.click(f"#{how}")
     for scheme, options in (("light", AXE), ("dark", AXE_COLOURS)):
@@ -700,7 +704,7 @@ def test_axe_finds_nothing(opened, file, lecture, how):
 
 
 def test_axe_finds_what_is_planted(opened, file):
-    tab = opened(file, viewport=DESKTOP)
+    tab = opened(file)
     tab.evaluate("['aria-label', 'placeholder'].forEach(each => byId('search').removeAttribute(each))")
     tab.evaluate("byId('counter').style.color = '#cccccc'")
     found = {each["id"] for each in Axe().run(tab, options=AXE).response["violations"]}
@@ -1059,7 +1063,7 @@ def test_the_row_of_what_receives_a_gradient_is_in_sight(opened, lecture):
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_every_target_is_24_pixels_high_and_wide(opened, lecture, size):
-    tab = opened(lecture, **({"viewport": PHONE} if size == "phone" else {}))
+    tab = opened(lecture, viewport=PHONE if size == "phone" else DESKTOP)
     small = """all => all.filter((e) => {
       const { width, height } = e.getBoundingClientRect();
       return width > 0 && (width < 24 || height < 24) && !e.closest("label");
