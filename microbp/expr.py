@@ -483,8 +483,8 @@ def _evaluate(
             return value(body if decided else orelse)
         case ast.Call(func=ast.Name(id=name), args=args):
             if name in AGGREGATES:
-                known = {} if to.known is None else to.known
-                if (text := ast.unparse(node)) not in known:
+                text, known = ("", {}) if to.known is None else (ast.unparse(node), to.known)
+                if text not in known:
                     runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
                     known[text] = to.functions[name](runs)
                 return known[text]
