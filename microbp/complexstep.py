@@ -138,7 +138,7 @@ def check_rule(
     worst: dict[str, RuleRow] = {}
     for box in rule.smooth:
         for turn in range(points):
-            for row in _at(rule, _draw(rule, box, rng, length=_LENGTHS[turn % len(_LENGTHS)])):
+            for row in _at(rule, _draw(rule, box, rng, length=_LENGTHS[turn % len(_LENGTHS)]), worst):
                 arg = row.operand.partition("[")[0]
                 if arg not in worst or row.error > worst[arg].error:
                     worst[arg] = row
@@ -169,8 +169,11 @@ def _draw(rule: Rule, box: tuple[Interval, ...], rng: random.Random, length: int
     }
 
 
-def _at(rule: Rule, at: dict[str, Any]) -> Iterator[RuleRow]:
-    """At one point of a smooth box, for the value and for each operand's derivative, how they compare."""
+def _at(rule: Rule, at: dict[str, Any], worst: Mapping[str, RuleRow]) -> Iterator[RuleRow]:
+    """At one point of a smooth box, for the value and for each operand's derivative, how they compare.
+
+    How much of an error rounding explains is asked only where it is larger than the worst so far.
+    """
     entries = list(at.values())
 
     def computed(text: object, function: Callable[..., Any], *numbers: Any) -> Any:
@@ -181,6 +184,11 @@ def _at(rule: Rule, at: dict[str, Any]) -> Iterator[RuleRow]:
                 f"rule {rule.name}: {str(text)!r} is undefined at {point(at)}, which is in a smooth box "
                 f"({error}); let smooth= hold boxes where value and derivatives are defined"
             ) from None
+
+    def compared(operand: str, place: int | None, stated: float, measured: float) -> RuleRow:
+        known = worst.get(operand.partition("[")[0])
+        error = _error(stated, measured, rule, entries, place, known.error if known else 0.0)
+        return RuleRow(operand, error, at, stated, measured)
 
     functions, place = compiled(rule), 0
     y = computed(rule.y, functions.value, *entries)
@@ -193,20 +201,24 @@ def _at(rule: Rule, at: dict[str, Any]) -> Iterator[RuleRow]:
                 x + 1j * STEP * (i == element) for i, x in enumerate(entries[argument])
             ]
             z = computed(rule.y, compiled_complex(rule), *entries[:argument], moved, *entries[argument + 1 :])
-            yield RuleRow("y", _error(y, z.real, rule, entries, None), at, y, z.real)
-            name, slope = f"{arg}[{element}]" if many else arg, z.imag / STEP
-            derivatives.append(RuleRow(name, _error(one, slope, rule, entries, place), at, one, slope))
+            yield compared("y", None, y, z.real)
+            derivatives.append(compared(f"{arg}[{element}]" if many else arg, place, one, z.imag / STEP))
             place += 1
     yield from derivatives
 
 
-def _error(stated: float, measured: float, rule: Rule, entries: Sequence[Any], place: int | None) -> float:
-    """The relative error of the value, or of the derivative in the operand at ``place``."""
+def _error(
+    stated: float, measured: float, rule: Rule, entries: Sequence[Any], place: int | None, known: float
+) -> float:
+    """The relative error of the value, or of the derivative in the operand at ``place``.
+
+    Where rounding cannot make it larger than one that is ``known``, it is told without that.
+    """
     difference = abs(stated - measured)
     if not math.isfinite(difference):
         return math.inf
     error = difference / max(abs(measured), _TINY)
-    if error > TOLERANCE:
+    if error > max(TOLERANCE, known):
         rounding = _SAFETY / TOLERANCE * rounding_error(rule, list(entries), place)
         error = difference / max(abs(measured), _TINY, rounding)
     return error

@@ -21,7 +21,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from operator import add, eq, ge, gt, le, lt, mul, ne, neg, sub, truediv
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -454,6 +454,10 @@ def _check(
     return any(below)
 
 
+#: Expressions are evaluated again and again, and their trees stay as they are.
+_spelled = lru_cache(maxsize=1024)(ast.unparse)
+
+
 def _evaluate(
     node: ast.expr, scope: Mapping[str, Any], to: Reading, elements: Sequence[Mapping[str, Any]]
 ) -> Any:
@@ -483,8 +487,8 @@ def _evaluate(
             return value(body if decided else orelse)
         case ast.Call(func=ast.Name(id=name), args=args):
             if name in AGGREGATES:
-                known = {} if to.known is None else to.known
-                if (text := ast.unparse(node)) not in known:
+                text, known = ("", {}) if to.known is None else (_spelled(node), to.known)
+                if text not in known:
                     runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
                     known[text] = to.functions[name](runs)
                 return known[text]

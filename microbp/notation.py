@@ -12,6 +12,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
@@ -148,6 +149,7 @@ def latex_name(name: str) -> str:
     return f"{written}^{{{_latex_letters(layer)}}}" if layer else written
 
 
+@lru_cache(maxsize=4096)  # the names of a net are made of few words
 def _latex_letters(word: str) -> str:
     if word in _GREEK.values():
         return rf"\{word}"

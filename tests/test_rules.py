@@ -91,7 +91,8 @@ def evaluate(
     lists = zip(*(scope[arg] for arg in rule.over), strict=True)
     elements = [dict(zip(rule.over, each, strict=True)) for each in lists]
     here = elements[place] if place is not None else {}
-    return expression.evaluate({**EXACT_CONSTANTS, **scope, **here}, reading, elements)
+    once = reading._replace(known={})  # a sum within a sum is computed once
+    return expression.evaluate({**EXACT_CONSTANTS, **scope, **here}, once, elements)
 
 
 def moved(at: dict[str, Any], arg: str, place: int | None, by: Any) -> dict[str, Any]:

@@ -37,12 +37,6 @@ def steps(animation, pass_):
 
 
 @pytest.fixture(scope="module")
-def sketch(animation, pass_):
-    """The same in few pixels, which take less time to draw and to read."""
-    return animate(pass_, engine=animation.engine.split()[0], dpi=24)
-
-
-@pytest.fixture(scope="module")
 def browser():
     with chromium() as started:
         yield started
@@ -116,14 +110,14 @@ def test_a_part_has_only_the_steps_in_which_something_is_seen(pass_):
 
 
 # ----------------------------------------------------------------------------------------------- GIF
-def test_the_gif_has_all_frames_and_holds_the_last(sketch):
-    with Image.open(io.BytesIO(sketch.gif)) as image:
+def test_the_gif_has_all_frames_and_holds_the_last(animation):
+    with Image.open(io.BytesIO(animation.gif)) as image:
         assert (image.format, image.n_frames, image.info["loop"]) == ("GIF", 28, 0)
         durations = []
         for frame in range(28):
             image.seek(frame)
             durations.append(image.info["duration"])
-    assert durations == sketch.durations == [800] * 27 + [3200]
+    assert durations == animation.durations == [800] * 27 + [3200]
 
 
 def test_each_frame_of_a_gif_is_the_picture_that_it_was_made_of(pass_):
@@ -152,8 +146,8 @@ def test_a_gif_of_which_only_the_changes_are_drawn_shows_every_step_whole(animat
             assert (np.abs(shown - own).max(axis=2) > 100).sum() < 100  # an arrow begins a little sooner
 
 
-def test_white_stays_white(sketch):
-    with Image.open(io.BytesIO(sketch.gif)) as image:
+def test_white_stays_white(animation):
+    with Image.open(io.BytesIO(animation.gif)) as image:
         assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
 
 
@@ -241,15 +235,16 @@ def test_a_browser_moves_it_unless_its_user_wants_no_motion(animation, browser, 
         "[...document.querySelectorAll('text')]"
         ".filter(each => getComputedStyle(each).visibility == 'visible').map(each => each.textContent)"
     )
-    still_page = browser.new_page(reduced_motion="reduce")
-    still_page.goto(path.as_uri())
-    assert still_page.evaluate(running) == 0
-    assert still_page.evaluate(shown) == seen(animation.svg, 27)
-    page = browser.new_page(reduced_motion="no-preference")
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto(path.as_uri())
+    assert page.evaluate(running) == 0
+    assert page.evaluate(shown) == seen(animation.svg, 27)
+    page.emulate_media(reduced_motion="no-preference")
     page.goto(path.as_uri())
     assert page.evaluate(running) > 0
     page.evaluate(hold)
     assert page.evaluate(shown) == seen(animation.svg, 17)
+    page.close()
 
 
 # ----------------------------------------------------------------------------------- hostile, and files
