@@ -70,6 +70,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
+    int64_t sloping;                         /* the slots of all these: constants, after them, have no gradient */
     int64_t arguments, most, frozen;         /* of all steps; in the longest list; parameters that stay */
     int64_t steps[PARTS];
     Step *step[PARTS];
@@ -101,11 +102,12 @@ typedef struct Room {
 /* What is computed from, and where results go: costs, gradient and dx, or values. */
 typedef struct {
     const double *x, *theta;
-    const double *const *column;         /* of each input, instead of x; values are in columns then, too */
+    const double *const *column;         /* of each input, instead of x; values are in columns then, too, and finite */
     const int64_t *order;                /* which samples, or NULL for all in their order */
     int64_t samples;
     int same;                            /* those of the call before, in the same room */
     double *values, *costs, *gradient, *dx;
+    double shares;                       /* by which the gradient is divided */
 } Call;
 
 /* Steps of a descent. */

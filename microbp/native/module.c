@@ -188,7 +188,8 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
         for (int64_t k = begin; k <= n; k++) rank[k] = begin + rank[k] % IN_A_ROW;
         begin = n + 1;
     }
-    int32_t computed = (int32_t)lead, constants = (int32_t)(lead + p->computed);
+    p->sloping = lead + p->computed;
+    int32_t computed = (int32_t)lead, constants = (int32_t)p->sloping;
     for (int64_t k = 0; k < N; k++) {
         const int64_t n = rank[k], start = first[n], width = first[n + 1] - start;
         Step made = {.op = (int32_t)op[n], .count = 1, .width = (int32_t)width, .flags = flags[n]};
@@ -276,7 +277,7 @@ static void give_back(Machine *self, Room *room) {
 }
 
 /* None; of costs their sum over the shares, nan where a derivative is not finite; (sample, node) of what is undefined. */
-static PyObject *computed(Machine *self, const Call *call, long threads, double shares) {
+static PyObject *computed(Machine *self, const Call *call, long threads) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
     int64_t fault[2] = {0, 0};
@@ -289,8 +290,7 @@ static PyObject *computed(Machine *self, const Call *call, long threads, double 
     if (!call->costs) Py_RETURN_NONE;
     double sum = all_finite(call->gradient, self->p.params) ? -0.0 : NAN;
     for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    for (int64_t n = 0; n < self->p.params && shares != 1.0 && isfinite(sum); n++) call->gradient[n] /= shares;
-    return PyFloat_FromDouble(sum / shares);
+    return PyFloat_FromDouble(sum / call->shares);
 }
 
 /* run(threads, x, theta, out, costs, gradient, dx[, mean]), of which out or the other three, or dx may be None. */
@@ -308,8 +308,8 @@ static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t c
                          (gradient->d < theta->d + theta->n && theta->d < gradient->d + gradient->n))))
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the program"), closed(at, 6, NULL);
     const Call call = {.x = x->d, .theta = theta->d, .samples = samples, .values = out->d, .costs = costs->d,
-                       .gradient = gradient->d, .dx = dx->d};
-    return closed(at, 6, computed(self, &call, threads, mean && samples > 1 ? (double)samples : 1.0));
+                       .gradient = gradient->d, .dx = dx->d, .shares = mean && samples > 1 ? (double)samples : 1.0};
+    return closed(at, 6, computed(self, &call, threads));
 }
 
 /* As many numbers of a sequence as are wanted; a list is copied where code may run that changes it, as it cannot for floats. */

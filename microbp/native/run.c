@@ -32,11 +32,15 @@ int lanes_for(const Program *p, int64_t samples) {
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
-/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
+/* The highest bit says that a number is not finite, in a way that vectorises: adding 1 to an exponent of ones only carries into the sign. */
+static inline uint64_t beyond(double x) {
+    uint64_t bits;
+    return memcpy(&bits, &x, 8), (bits & 0x7ffull << 52) + (1ull << 52);
+}
+
 int all_finite(const double *x, int64_t count) {
-    const uint64_t ones = 0x7ffull << 52;
-    uint64_t seen = 0, each;
-    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
+    uint64_t seen = 0;
+    for (int64_t n = 0; n < count; n++) seen |= beyond(x[n]);
     return !(seen >> 63);
 }
 
@@ -56,14 +60,17 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
             fault[0] = sample, fault[1] = slot;
             return slot == -2 ? RAISED : UNDEFINED;
         }
-        for (int64_t n = 0; n < p->outputs && call->values; n++)
+        for (int64_t n = 0; n < p->outputs && call->values; n++) {
             call->values[call->column ? n * call->samples + sample : sample * p->outputs + n] = v[p->output[n]];
+            if (call->column && !isfinite(v[p->output[n]])) return UNDEFINED;
+        }
         if (!call->gradient) continue;
         call->costs[sample] = p->outputs > 1 ? 0.0 : v[p->output[0]];
         for (int64_t n = 0; n < p->outputs && p->outputs > 1; n++) call->costs[sample] += v[p->output[n]];
         for (int64_t n = 0; n < p->params; n++) call->gradient[n] += g[n];
         for (int64_t n = 0; n < p->inputs && call->dx; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
     }
+    for (int64_t n = 0; n < p->params && call->gradient; n++) call->gradient[n] /= call->shares;
     return 0;
 }
 
@@ -78,10 +85,12 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     }
     /* what is beyond the samples repeats the last */
     for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
-        const double *x[LANES];
-        for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
-        for (int64_t i = 0; i < p->inputs; i++)
+        const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
+        for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
+        for (int64_t i = 0; i < p->inputs; i++) {
+            __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
             for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i];
+        }
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
@@ -138,14 +147,14 @@ static void *work(void *given_) {
         int suspect = job->suspect;
         pthread_mutex_unlock(&job->lock);
         if (chunk >= job->chunks) return NULL;
-        if (job->call->gradient) memset(room->g, 0, (size_t)p->slots * 8);
+        if (job->call->gradient) memset(room->g, 0, (size_t)p->sloping * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
             suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
         }
         pthread_mutex_lock(&job->lock);
         while (job->turn != chunk) pthread_cond_wait(&job->turned, &job->lock);
-        for (int64_t n = 0; n < p->slots && job->total; n++) job->total[n] += room->g[n];
+        for (int64_t n = 0; n < p->sloping && job->total; n++) job->total[n] += room->g[n];
         job->suspect |= suspect, job->turn++;
         pthread_cond_broadcast(&job->turned);
         pthread_mutex_unlock(&job->lock);
@@ -177,10 +186,11 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        memcpy(call->gradient, total, (size_t)p->params * 8);
+        uint64_t seen = 0;
+        for (int64_t n = 0; n < p->params; n++) seen |= beyond(call->gradient[n] = total[n] / call->shares);
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
+        job.suspect = raised ? RAISED : seen >> 63 ? UNDEFINED : 0;
     }
     return free(job.total), job.suspect;
 }
@@ -217,12 +227,11 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         const int64_t n = at->sizes[step];
         const double shares = at->mean ? (double)n : 1.0;
         double *gradient = made + step % 2 * each, *out = gradient + P;
-        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient,
+        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient, .shares = shares,
                      .same = step && at->sizes[step - 1] == n && !memcmp(at->order + first - n, at->order + first, (size_t)n * 8)};
         if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
-        if (shares != 1.0) for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
         int64_t alike = 1;
         same[0] = at->rates[step], column[1] = gradient;
         for (int64_t m = 0; m < M; m++)
@@ -231,7 +240,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (run(update, update_to, update_room, &next, 1, fault)) break;
         for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
-        if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
+        if (!isfinite(cost)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
         for (int64_t m = 0; m <= M; m++) {
