@@ -135,8 +135,8 @@ static void not_before(int64_t *rank, int64_t other) {
 }
 
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
-   is given keeps the number that was recorded. Of some nodes in a row that no sample changes,
-   equal operations come side by side where none needs another; those that pass gradients on to one value keep their order,
+   is given keeps the number that was recorded. Of some nodes in a row equal
+   operations come side by side where none needs another; those that pass gradients on to one value keep their order,
    and so do those that may be undefined. Of each node: its slot, -1 so far; its rank; which one used it last. */
 static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *rank, int64_t *used, uint8_t *flags) {
     enum { OP, FIRST, ARGS, PARAMS, INPUTS, OUTPUTS, TRAINS, CONSTS, DATA };
@@ -177,13 +177,12 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
             if (used[args[a]] >= begin) not_before(rank + n, rank[used[args[a]]]);
             used[args[a]] = n;
         }
-        const int may_fail = op[n] >= 0 && (op[n] >= TABLE_ROWS || widths[op[n]][2]), varies = op[n] >= 0 && flags[n] & VARIES;
+        const int may_fail = op[n] >= 0 && (op[n] >= TABLE_ROWS || widths[op[n]][2]);
         if (may_fail && undefined >= begin) not_before(rank + n, rank[undefined]);
         if (may_fail) undefined = n;
         p->computed += op[n] >= 0;
         if (len > p->most) p->most = len;
-        if (varies) rank[n] |= (int64_t)1 << 62; /* after all others */
-        if (n < N - 1 && n + 1 - begin < IN_A_ROW && !varies) continue;
+        if (n < N - 1 && n + 1 - begin < IN_A_ROW) continue;
         qsort(rank + begin, (size_t)(n + 1 - begin), sizeof *rank, by_rank);
         for (int64_t k = begin; k <= n; k++) rank[k] = begin + rank[k] % IN_A_ROW;
         begin = n + 1;
@@ -314,10 +313,12 @@ static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t c
 
 /* As many numbers of a sequence as are wanted; a list is copied where code may run that changes it, as it cannot for floats. */
 static int numbers(PyObject *given, double *into, int64_t wanted) {
-    int64_t read = 0;
-    if (PyList_CheckExact(given) && PyList_GET_SIZE(given) == wanted)
-        for (PyObject *at; read < wanted && PyFloat_CheckExact(at = PyList_GET_ITEM(given, read)); read++) into[read] = PyFloat_AS_DOUBLE(at);
-    if (read && read == wanted) return 0;
+    if ((PyList_CheckExact(given) || PyTuple_CheckExact(given)) && PySequence_Fast_GET_SIZE(given) == wanted) {
+        PyObject **all = PySequence_Fast_ITEMS(given);
+        int64_t read = 0;
+        for (; read < wanted && PyFloat_CheckExact(all[read]); read++) into[read] = PyFloat_AS_DOUBLE(all[read]);
+        if (read == wanted) return 0;
+    }
     PyObject *row = PySequence_Tuple(given);
     if (row && PyTuple_GET_SIZE(row) != wanted)
         PyErr_Format(PyExc_ValueError, "%lld numbers are needed, not %zd", (long long)wanted, PyTuple_GET_SIZE(row));
