@@ -70,8 +70,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
-    int64_t sloping;                         /* the slots of all these: constants, after them, have no gradient */
-    int64_t arguments, most, frozen;         /* of all steps; in the longest list; parameters that stay */
+    int64_t sloping, arguments, most, frozen; /* slots before constants, which have no slope; of all steps; in the longest list; parameters that stay */
     int64_t steps[PARTS];
     Step *step[PARTS];
     int32_t *args;
@@ -102,7 +101,7 @@ typedef struct Room {
 /* What is computed from, and where results go: costs, gradient and dx, or values. */
 typedef struct {
     const double *x, *theta;
-    const double *const *column;         /* of each input, instead of x; values are in columns then, too, and finite */
+    const double *const *column;         /* of each input, instead of x; values are in columns then, too */
     const int64_t *order;                /* which samples, or NULL for all in their order */
     int64_t samples;
     int same;                            /* those of the call before, in the same room */

@@ -32,15 +32,11 @@ int lanes_for(const Program *p, int64_t samples) {
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
-/* The highest bit says that a number is not finite, in a way that vectorises: adding 1 to an exponent of ones only carries into the sign. */
-static inline uint64_t beyond(double x) {
-    uint64_t bits;
-    return memcpy(&bits, &x, 8), (bits & 0x7ffull << 52) + (1ull << 52);
-}
-
+/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
 int all_finite(const double *x, int64_t count) {
-    uint64_t seen = 0;
-    for (int64_t n = 0; n < count; n++) seen |= beyond(x[n]);
+    const uint64_t ones = 0x7ffull << 52;
+    uint64_t seen = 0, each;
+    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
     return !(seen >> 63);
 }
 
@@ -60,10 +56,8 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
             fault[0] = sample, fault[1] = slot;
             return slot == -2 ? RAISED : UNDEFINED;
         }
-        for (int64_t n = 0; n < p->outputs && call->values; n++) {
+        for (int64_t n = 0; n < p->outputs && call->values; n++)
             call->values[call->column ? n * call->samples + sample : sample * p->outputs + n] = v[p->output[n]];
-            if (call->column && !isfinite(v[p->output[n]])) return UNDEFINED;
-        }
         if (!call->gradient) continue;
         call->costs[sample] = p->outputs > 1 ? 0.0 : v[p->output[0]];
         for (int64_t n = 0; n < p->outputs && p->outputs > 1; n++) call->costs[sample] += v[p->output[n]];
@@ -186,11 +180,10 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        uint64_t seen = 0;
-        for (int64_t n = 0; n < p->params; n++) seen |= beyond(call->gradient[n] = total[n] / call->shares);
+        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : seen >> 63 ? UNDEFINED : 0;
+        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
@@ -240,7 +233,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (run(update, update_to, update_room, &next, 1, fault)) break;
         for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
-        if (!isfinite(cost)) break;
+        if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
         for (int64_t m = 0; m <= M; m++) {
