@@ -70,14 +70,14 @@ def replay() -> Work:
     slopes = microbp.grad(total, p, create_graph=True)
     new = [each - RATE * slope for each, slope in zip(p, slopes, strict=True)]
     form = "native" if microbp.engine().name == "native" else "straight"
-    program = microbp.compile([total, *new], inputs=[], params=p, form=form)
+    program = microbp.compile([*new, total], inputs=[], params=p, form=form)
     value = program.machine.value if program.machine else program.functions["value"]
     theta = program.parameters.tolist()
 
     def step() -> float:
         nonlocal theta
-        first, *theta = value((), theta)
-        return first
+        theta = value((), theta)
+        return theta.pop()
 
     return hundred(step, lambda: [theta])
 

@@ -80,7 +80,7 @@ int exact_backward(const Program *p, const double *v, double *g, double *kept, i
 int64_t exact_sample(const Program *p, Room *room, int part, int slopes, int wrt_inputs) {
     const int64_t slot = exact_forward(p, room->v, room->kept, part);
     if (slot != -1 || !slopes) return slot;
-    memset(room->g, 0, (size_t)p->slots * 8);
+    memset(room->g, 0, (size_t)p->sloping * 8);
     for (int64_t n = 0; n < p->outputs; n++) room->g[p->output[n]] += 1.0;
     if (exact_backward(p, room->v, room->g, room->kept, WHOLE, wrt_inputs)) return -2;
     for (int64_t n = 0; n < p->params; n++) room->g[n] = p->flags[n] & TRAINED ? room->g[n] + 0.0 : 0.0;

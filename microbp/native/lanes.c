@@ -52,19 +52,18 @@ INLINE double near_zero(double r) {
     return r + r * r * horner(r, of, 12);
 }
 
-/* x = n log(2) + r, and 2**n as the product of two numbers. */
+/* x = n log(2) + r, and 2**n as the product of two numbers; where it is 0 or infinite, x may as well be nearer. */
 #define REDUCED(x) \
+    x = (x) > 710.0 ? 710.0 : (x) < -746.0 ? -746.0 : (x); \
     double n = ((x) * LOG2E + ROUND) - ROUND, r = ((x) - n * LN2_HIGH) - n * LN2_LOW, half = (n * 0.5 + ROUND) - ROUND, \
            one = power_of_two(half), other = power_of_two(n - half)
 
 INLINE double fast_exp(double x) {
-    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
     REDUCED(x);
     return (1.0 + near_zero(r)) * one * other;
 }
 
 INLINE double fast_expm1(double x) {
-    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
     REDUCED(x);
     return one * other * near_zero(r) + (one * other - 1.0);
 }
@@ -184,11 +183,9 @@ INLINE double across(vec sum) {
 }
 
 INLINE double summed(const double *row, int lanes) {
-    vec sum[VECTORS] = {{0.0}};
-    for (int l = 0; l < lanes; l += LANES)
-        for (int a = 0; a < VECTORS; a++) sum[a] += ((const vec *)(row + l))[a];
-    for (int a = 1; a < VECTORS; a++) sum[0] += sum[a];
-    return across(sum[0]);
+    vec sum = {0.0};
+    for (int l = 0; l < lanes; l += WIDE) sum += *(const vec *)(row + l);
+    return across(sum);
 }
 
 /* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of up to 3 by 4. */
@@ -261,12 +258,11 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
             const Affine *at = p->affine + step->row;
             const double *w = (at->even ? room->v : room->w) + at->base;
             double *dw = (at->even ? g : room->w + p->gathered) + at->base;
-            for (int start = 0, end; start < lanes; start = end) {
-                const int live = passes(at, V, G, lanes, start);
-                for (end = start + LANES; end < lanes && passes(at, V, G, lanes, end) == live; end += LANES) {}
-                if (live && at->takes_x[wrt_inputs])
+            for (int start = 0, end; start < lanes; start = end + LANES) {
+                for (end = start; end < lanes && passes(at, V, G, lanes, end);) end += LANES;
+                if (end > start && at->takes_x[wrt_inputs])
                     product(G, at->k, at->x.at, w, at->along, at->down, G, at->m, at->y.at, lanes, start, end);
-                if (live && at->takes_w) outer(dw, at->down, at->along, G, at->m, at->y.at, V, at->k, at->x.at, lanes, start, end);
+                if (end > start && at->takes_w) outer(dw, at->down, at->along, G, at->m, at->y.at, V, at->k, at->x.at, lanes, start, end);
             }
             for (int64_t i = 0; i < at->m; i++)
                 if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);

@@ -70,7 +70,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
-    int64_t arguments, most, frozen;         /* of all steps; in the longest list; parameters that stay */
+    int64_t sloping, arguments, most, frozen; /* slots before constants, which have no slope; of all steps; in the longest list; parameters that stay */
     int64_t steps[PARTS];
     Step *step[PARTS];
     int32_t *args;
@@ -106,6 +106,7 @@ typedef struct {
     int64_t samples;
     int same;                            /* those of the call before, in the same room */
     double *values, *costs, *gradient, *dx;
+    double shares;                       /* by which the gradient is divided */
 } Call;
 
 /* Steps of a descent. */

@@ -135,8 +135,8 @@ static void not_before(int64_t *rank, int64_t other) {
 }
 
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
-   is given keeps the number that was recorded. Of some nodes in a row that no sample changes,
-   equal operations come side by side where none needs another; those that pass gradients on to one value keep their order,
+   is given keeps the number that was recorded. Of some nodes in a row equal
+   operations come side by side where none needs another; those that pass gradients on to one value keep their order,
    and so do those that may be undefined. Of each node: its slot, -1 so far; its rank; which one used it last. */
 static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *rank, int64_t *used, uint8_t *flags) {
     enum { OP, FIRST, ARGS, PARAMS, INPUTS, OUTPUTS, TRAINS, CONSTS, DATA };
@@ -177,18 +177,18 @@ static int build(Machine *self, const Column *columns, int32_t *slot, int64_t *r
             if (used[args[a]] >= begin) not_before(rank + n, rank[used[args[a]]]);
             used[args[a]] = n;
         }
-        const int may_fail = op[n] >= 0 && (op[n] >= TABLE_ROWS || widths[op[n]][2]), varies = op[n] >= 0 && flags[n] & VARIES;
+        const int may_fail = op[n] >= 0 && (op[n] >= TABLE_ROWS || widths[op[n]][2]);
         if (may_fail && undefined >= begin) not_before(rank + n, rank[undefined]);
         if (may_fail) undefined = n;
         p->computed += op[n] >= 0;
         if (len > p->most) p->most = len;
-        if (varies) rank[n] |= (int64_t)1 << 62; /* after all others */
-        if (n < N - 1 && n + 1 - begin < IN_A_ROW && !varies) continue;
+        if (n < N - 1 && n + 1 - begin < IN_A_ROW) continue;
         qsort(rank + begin, (size_t)(n + 1 - begin), sizeof *rank, by_rank);
         for (int64_t k = begin; k <= n; k++) rank[k] = begin + rank[k] % IN_A_ROW;
         begin = n + 1;
     }
-    int32_t computed = (int32_t)lead, constants = (int32_t)(lead + p->computed);
+    p->sloping = lead + p->computed;
+    int32_t computed = (int32_t)lead, constants = (int32_t)p->sloping;
     for (int64_t k = 0; k < N; k++) {
         const int64_t n = rank[k], start = first[n], width = first[n + 1] - start;
         Step made = {.op = (int32_t)op[n], .count = 1, .width = (int32_t)width, .flags = flags[n]};
@@ -276,7 +276,7 @@ static void give_back(Machine *self, Room *room) {
 }
 
 /* None; of costs their sum over the shares, nan where a derivative is not finite; (sample, node) of what is undefined. */
-static PyObject *computed(Machine *self, const Call *call, long threads, double shares) {
+static PyObject *computed(Machine *self, const Call *call, long threads) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
     int64_t fault[2] = {0, 0};
@@ -289,8 +289,7 @@ static PyObject *computed(Machine *self, const Call *call, long threads, double 
     if (!call->costs) Py_RETURN_NONE;
     double sum = all_finite(call->gradient, self->p.params) ? -0.0 : NAN;
     for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
-    for (int64_t n = 0; n < self->p.params && shares != 1.0 && isfinite(sum); n++) call->gradient[n] /= shares;
-    return PyFloat_FromDouble(sum / shares);
+    return PyFloat_FromDouble(sum / call->shares);
 }
 
 /* run(threads, x, theta, out, costs, gradient, dx[, mean]), of which out or the other three, or dx may be None. */
@@ -308,16 +307,18 @@ static PyObject *machine_run(Machine *self, PyObject *const *given, Py_ssize_t c
                          (gradient->d < theta->d + theta->n && theta->d < gradient->d + gradient->n))))
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the program"), closed(at, 6, NULL);
     const Call call = {.x = x->d, .theta = theta->d, .samples = samples, .values = out->d, .costs = costs->d,
-                       .gradient = gradient->d, .dx = dx->d};
-    return closed(at, 6, computed(self, &call, threads, mean && samples > 1 ? (double)samples : 1.0));
+                       .gradient = gradient->d, .dx = dx->d, .shares = mean && samples > 1 ? (double)samples : 1.0};
+    return closed(at, 6, computed(self, &call, threads));
 }
 
 /* As many numbers of a sequence as are wanted; a list is copied where code may run that changes it, as it cannot for floats. */
 static int numbers(PyObject *given, double *into, int64_t wanted) {
-    int64_t read = 0;
-    if (PyList_CheckExact(given) && PyList_GET_SIZE(given) == wanted)
-        for (PyObject *at; read < wanted && PyFloat_CheckExact(at = PyList_GET_ITEM(given, read)); read++) into[read] = PyFloat_AS_DOUBLE(at);
-    if (read && read == wanted) return 0;
+    if ((PyList_CheckExact(given) || PyTuple_CheckExact(given)) && PySequence_Fast_GET_SIZE(given) == wanted) {
+        PyObject **all = PySequence_Fast_ITEMS(given);
+        int64_t read = 0;
+        for (; read < wanted && PyFloat_CheckExact(all[read]); read++) into[read] = PyFloat_AS_DOUBLE(all[read]);
+        if (read == wanted) return 0;
+    }
     PyObject *row = PySequence_Tuple(given);
     if (row && PyTuple_GET_SIZE(row) != wanted)
         PyErr_Format(PyExc_ValueError, "%lld numbers are needed, not %zd", (long long)wanted, PyTuple_GET_SIZE(row));

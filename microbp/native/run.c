@@ -64,6 +64,7 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
         for (int64_t n = 0; n < p->params; n++) call->gradient[n] += g[n];
         for (int64_t n = 0; n < p->inputs && call->dx; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
     }
+    for (int64_t n = 0; n < p->params && call->gradient; n++) call->gradient[n] /= call->shares;
     return 0;
 }
 
@@ -78,10 +79,12 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     }
     /* what is beyond the samples repeats the last */
     for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
-        const double *x[LANES];
-        for (int n = 0; n < LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
-        for (int64_t i = 0; i < p->inputs; i++)
+        const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
+        for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
+        for (int64_t i = 0; i < p->inputs; i++) {
+            __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
             for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i];
+        }
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
@@ -138,14 +141,14 @@ static void *work(void *given_) {
         int suspect = job->suspect;
         pthread_mutex_unlock(&job->lock);
         if (chunk >= job->chunks) return NULL;
-        if (job->call->gradient) memset(room->g, 0, (size_t)p->slots * 8);
+        if (job->call->gradient) memset(room->g, 0, (size_t)p->sloping * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
             suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
         }
         pthread_mutex_lock(&job->lock);
         while (job->turn != chunk) pthread_cond_wait(&job->turned, &job->lock);
-        for (int64_t n = 0; n < p->slots && job->total; n++) job->total[n] += room->g[n];
+        for (int64_t n = 0; n < p->sloping && job->total; n++) job->total[n] += room->g[n];
         job->suspect |= suspect, job->turn++;
         pthread_cond_broadcast(&job->turned);
         pthread_mutex_unlock(&job->lock);
@@ -177,7 +180,7 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        memcpy(call->gradient, total, (size_t)p->params * 8);
+        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
         job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
@@ -217,12 +220,11 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         const int64_t n = at->sizes[step];
         const double shares = at->mean ? (double)n : 1.0;
         double *gradient = made + step % 2 * each, *out = gradient + P;
-        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient,
+        Call call = {.x = at->x, .order = at->order + first, .samples = n, .theta = theta, .costs = costs, .gradient = gradient, .shares = shares,
                      .same = step && at->sizes[step - 1] == n && !memcmp(at->order + first - n, at->order + first, (size_t)n * 8)};
         if ((step && milliseconds() >= until) || run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
-        if (shares != 1.0) for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
         int64_t alike = 1;
         same[0] = at->rates[step], column[1] = gradient;
         for (int64_t m = 0; m < M; m++)
