@@ -971,7 +971,7 @@ def test_parameters_stand_under_the_name_of_their_module(opened, folder):
             heard = [f"{each}.{own}" for each in neurons for own in ("w.0", "w.1", "b")]
             assert rows.all_text_contents() == heard
             if table == "#parameters":
-                assert f'- rowheader "{heard[0]}"' in tab.locator(table).aria_snapshot()
+                assert f'- rowheader "{neurons[0]}. w.0"' in tab.locator(table).aria_snapshot()
             assert max(rows.evaluate_all("all => all.map(e => e.offsetHeight)")) < 30
         assert tab.locator("html").get_attribute("lang") == language
         tab.click("#language")
