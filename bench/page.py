@@ -1,8 +1,8 @@
 """How long a step of the page takes to paint, and how long default pictures take, on this machine.
 
 ``python bench/page.py`` opens a page of some thousand values in Chromium and takes a dozen steps, then draws
-nets of several sizes. It prints a line for the steps in each view, one for a page that only counts the keys, which
-is what this machine takes at least, and one for each picture.
+nets of several sizes. It prints a line for the steps in each view, one for a page that only counts the keys,
+which is what this machine takes at least, and one for each picture.
 """
 
 from __future__ import annotations
