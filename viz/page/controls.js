@@ -18,8 +18,11 @@ function show() {
   showStep();
   showSource();
   paintMap();
-  scrollToRow();
   showPlace();
+  window.requestAnimationFrame(() => {
+    intoSight(byId("leaves"), byId("parameters").querySelector("tr.here"), 48);
+    intoSight(byId("map"), byId("map").querySelector(".lit")); // which scrolls on a phone
+  });
 }
 
 function paintGraph() {
@@ -47,6 +50,12 @@ function showPlace() {
   byId("play").setAttribute("aria-label", verb);
   byId("verb").textContent = verb;
   byId("sign").setAttribute("d", timer ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z");
+  clearTimeout(addressing);
+  addressing = setTimeout(address, 100); // a browser takes as long for it as for the step: it comes after the last
+}
+
+let addressing = null;
+function address() {
   try {
     window.history.replaceState(null, "", `#${at}`);
   } catch {

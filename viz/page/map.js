@@ -6,12 +6,6 @@ function paintMap() {
   const mark = (position, how) => document.getElementById(data.boxes[position])?.classList.add(how);
   for (const gift of currentGifts()) mark(gift.operand, "paid");
   mark(current(), "lit");
-  window.requestAnimationFrame(() => { // on a phone the map scrolls
-    const [map, lit] = [byId("map"), byId("map").querySelector(".lit")];
-    if (!lit || map.scrollHeight <= map.clientHeight) return;
-    const [box, all] = [lit.getBoundingClientRect(), map.getBoundingClientRect()];
-    map.scrollTop += box.top + box.height / 2 - all.top - all.height / 2;
-  });
 }
 
 // The last value of a box that passes a gradient on, and all of the box in sight.

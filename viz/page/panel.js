@@ -55,8 +55,8 @@ function card(gift) {
 }
 
 // A name that leads to the step in which its gradient is passed on or complete.
-function jump(position, called = nodes[position].name) {
-  const button = element("button", { type: "button", class: "jump" }, bdi(called));
+function jump(position, ...called) {
+  const button = element("button", { type: "button", class: "jump" }, bdi(...(called.length ? called : [nodes[position].name])));
   button.addEventListener("click", () => visit(position));
   return button;
 }
@@ -65,17 +65,17 @@ function jump(position, called = nodes[position].name) {
 let rate = 0.1;
 function descent() {
   const input = element("input", { type: "number", id: "rate", value: rate, min: "0", step: "any" });
-  const body = element("tbody");
-  const fill = () => body.replaceChildren(...nodes.flatMap((node, position) => {
-    const last = final(position)?.after;
-    if (node.kind !== "parameter" || last === undefined) return [];
-    const cells = [number(node.data, 6), signed(last, 6), number(node.data - rate * last, 6)].map((each) => element("td", {}, each));
+  const table = element("table", {}, head("name", "number", "gradient", "after"));
+  const changed = [...nodes.keys()].filter((position) => nodes[position].kind === "parameter" && takesGradient(position));
+  const rowOf = (position, called) => {
+    const [{ data: before }, last] = [nodes[position], final(position).after];
+    const cells = [number(before, 6), signed(last, 6), number(before - rate * last, 6)].map((each) => element("td", {}, each));
     cells[1].className = signClass(last);
-    return [element("tr", {}, element("th", { scope: "row" }, bdi(node.short)), ...cells)];
-  }));
+    return element("tr", {}, element("th", { scope: "row" }, bdi(...called)), ...cells);
+  };
+  const fill = () => table.replaceChildren(table.tHead, ...grouped(changed, rowOf));
   input.addEventListener("input", () => { rate = Number(input.value) || 0; fill(); });
   fill();
-  const table = element("table", {}, head("name", "number", "gradient", "after"), body);
   return [element("h2", {}, say("descent")), element("label", {}, say("rate"), input), table];
 }
 
@@ -100,18 +100,40 @@ function showSource() {
 const rows = new Map([["parameters", []], ["values", []]]);
 const head = (...titles) => element("thead", {}, element("tr", {}, ...titles.map((each) => element("th", { scope: "col" }, say(each)))));
 
+// The module that a parameter belongs to, and what it is called in there: layers.0.neurons.3 and w.0.
+const owned = ({ name, short }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", short];
+
+const PART = 40; // rows of a part of a table: one that is out of sight is neither laid out nor painted
+
+// The parts of a table, each module's under its name: a row is heard with all of its name, and seen without that.
+function grouped(positions, rowOf, moduleOf = owned) {
+  const all = [];
+  let last = "";
+  for (const position of positions) {
+    const [module, own] = moduleOf(nodes[position]);
+    if (all.length === 0 || module !== last || all.at(-1).children.length > PART) all.push(element("tbody"));
+    if (module && module !== last) all.at(-1).append(element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module))));
+    last = module;
+    all.at(-1).append(rowOf(position, module ? [element("span", { class: "heard" }, `${module}.`), own] : [own]));
+  }
+  for (const part of all) part.style.setProperty("--rows", part.children.length);
+  return all;
+}
+
 function buildTable(id, positions) {
-  rows.set(id, positions.map((position) => {
+  const built = [];
+  const parts = grouped(positions, (position, called) => {
     const node = nodes[position];
-    const called = id === "values" ? node.name : node.short;
-    const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, called) : bdi(called));
+    const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, ...called) : bdi(...called));
     if (id === "values" && node.formula) label.append(" = ", symbols(node.formula));
     const [grad, mark] = [element("td"), element("td")];
     const row = element("tr", { "data-position": position }, label, element("td", { title: node.data }, number(node.data, 6)), grad, mark);
-    return { position, row, grad, mark };
-  }));
-  byId(id).replaceChildren(head("name", "number", "gradient", "state"), element("tbody", {}, ...rows.get(id).map(({ row }) => row)));
-  rows.get(id).forEach(paintRow);
+    built.push({ position, row, grad, mark });
+    return row;
+  }, id === "values" ? ({ name }) => ["", name] : owned);
+  rows.set(id, built);
+  byId(id).replaceChildren(head("name", "number", "gradient", "state"), ...parts);
+  built.forEach(paintRow);
 }
 
 function paintRow({ position, row, grad, mark }) {
@@ -129,14 +151,11 @@ function paintRow({ position, row, grad, mark }) {
 
 const paintTables = () => rows.forEach((table) => table.forEach(paintRow));
 
-// The row of what receives a gradient comes into the table's sight; nothing else scrolls.
-function scrollToRow() {
-  window.requestAnimationFrame(() => {
-    const [row, box] = [byId("parameters").querySelector("tr.here"), byId("leaves")];
-    if (!row) return;
-    const down = row.offsetTop - box.scrollTop;
-    if (down < 48 || down + row.offsetHeight > box.clientHeight) box.scrollTop = row.offsetTop - box.clientHeight / 2;
-  });
+// The part of a box that scrolls comes into its sight, below what stays at its top; nothing else scrolls.
+function intoSight(box, part, top = 0) {
+  if (!part) return;
+  const [seen, all] = [part.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (seen.top < all.top + top || seen.bottom > all.bottom) box.scrollTop += (seen.top + seen.bottom - all.top - all.bottom) / 2;
 }
 
 function buildTables() {

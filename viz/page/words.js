@@ -79,7 +79,7 @@ function made(element, attributes, children) {
 const element = (tag, attributes = {}, ...children) => made(document.createElement(tag), attributes, children);
 const shape = (tag, attributes = {}, ...children) => made(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 const byId = (id) => document.getElementById(id);
-const bdi = (text) => element("bdi", {}, text);
+const bdi = (...parts) => element("bdi", {}, ...parts);
 const symbols = (...parts) => element("span", { class: "symbols", dir: "ltr" }, ...parts);
 const derivative = (of, by) => symbols("∂", bdi(nodes[of].word), "/∂", bdi(nodes[by].word)); // in quotes where it is not one word
 const signClass = (x) => (x > 0 ? "plus" : x < 0 ? "minus" : "zero");
