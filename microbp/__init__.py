@@ -155,14 +155,3 @@ __all__ = [
 
 # Operations look at their operands themselves, and are called for every one.
 told_in(globals(), but=(Value, Array, Operation))
-
-
-def _elsewhere(name: str) -> None:
-    """AttributeError for what is not here, with the module that has it; near names Python tells itself."""
-    homes = [home.__name__ for home in (optim, losses, layers, notation) if name in home.__all__]
-    homes += ["viz"] * (name in ("animate", "draw", "draw_step", "page", "picture"))
-    told = f"; it is {homes[0]}.{name}" if homes else ""
-    raise AttributeError(f"module 'microbp' has no attribute {name!r}{told}")
-
-
-globals()["__getattr__"] = _elsewhere  # where a checker of types does not take it for any name at all

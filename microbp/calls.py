@@ -28,6 +28,8 @@ __all__ = ["accidental", "told", "told_in"]
 _FOLDERS = tuple(str(Path(__file__).parents[1] / each / "_")[:-1] for each in ("microbp", "viz"))
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real, complex: numbers.Complex}
+#: What the other package is for, which the library does not import.
+_DRAWING = ("animate", "draw", "draw_step", "page", "picture")
 #: Of the methods with two underscores these; operators look at their operands themselves, and quickly.
 _SPECIAL = {"__init__", "__getitem__", "__call__"}
 
@@ -68,8 +70,11 @@ def told_in(space: dict[str, Any], but: Collection[type] = ()) -> None:
     """Let public functions, and methods of classes, be :func:`told`, ``but`` those of some classes.
 
     A function is put back where it was defined, too, so that a pickle finds it. ``compile`` is public, but
-    not in ``__all__``: ``import *`` would hide Python's own behind it.
+    not in ``__all__``: ``import *`` would hide Python's own behind it. A name that a public module of the
+    space has, and not the space, is told with that module.
     """
+    if homes := [each for each in map(space.get, space["__all__"]) if inspect.ismodule(each)]:
+        space["__getattr__"] = functools.partial(_elsewhere, space["__name__"], homes)
     for name in filter(space.get, [*space["__all__"], "compile"]):
         each = space[name]
         if inspect.ismodule(each):
@@ -81,6 +86,13 @@ def told_in(space: dict[str, Any], but: Collection[type] = ()) -> None:
                 for method, held in _methods(kind) if kind not in but else ():
                     wrapped = told(getattr(held, "__func__", held))
                     setattr(kind, method, wrapped if inspect.isfunction(held) else type(held)(wrapped))
+
+
+def _elsewhere(module: str, homes: list[types.ModuleType], name: str) -> None:
+    """AttributeError for what is not in a module, with the one that has it; near names Python tells itself."""
+    found = [home.__name__ for home in homes if name in home.__all__] + ["viz"] * (name in _DRAWING)
+    told = f"; it is {found[0]}.{name}" if found else ""
+    raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
 
 
 def _methods(kind: type) -> Iterator[tuple[str, Any]]:
