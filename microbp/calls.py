@@ -89,7 +89,7 @@ def told_in(space: dict[str, Any], but: Collection[type] = ()) -> None:
 
 
 def _elsewhere(module: str, homes: list[types.ModuleType], name: str) -> None:
-    """AttributeError for what is not in a module, with the one that has it; near names Python tells itself."""
+    """AttributeError for what is not in a module, with the one that has it; near names Python tells."""
     found = [home.__name__ for home in homes if name in home.__all__] + ["viz"] * (name in _DRAWING)
     told = f"; it is {found[0]}.{name}" if found else ""
     raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
