@@ -18,13 +18,12 @@ from tutorial import named, written_out
 
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
-from microbp.debug import formulas
 from microbp.debug.explain import Explanation, explain, explanation
 from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record
 from microbp.rules import TABLE
-from microbp.text.safe import columns
+from microbp.text.safe import columns, sentence
 
 
 def unwrapped(told: str) -> str:
@@ -102,7 +101,7 @@ def test_the_chinese_explanation_has_the_same_formulas():
     same = [row for row in english.rows if row.kind != "path"]
     assert same == [row for row in chinese.rows if row.kind != "path"]
     text = str(chinese)
-    for sentence in (
+    for each in (
         "∂E/∂w1：w1 如何影响 E",
         "w1 沿 2 条路径影响 E。根据链式求导法则，总的梯度是各条路径之和：",
         "（1）先求 ∂E/∂o1。由 E = 0.5·(t1 − o1)² + 0.5·(t2 − o2)²，得",
@@ -110,7 +109,7 @@ def test_the_chinese_explanation_has_the_same_formulas():
         "取学习率 η = 0.5，沿梯度的反方向更新：",
         "以上每一行都由记录的数重新算过，与引擎的结果一致。",
     ):
-        assert sentence in text
+        assert each in text
     assert not re.search(r"\b(the|and|First|Then)\b", text)
     assert chinese.ok
 
@@ -423,13 +422,13 @@ def test_no_line_is_too_wide(language):
 
 @given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
 def test_wrapping_loses_nothing(text, width):
-    for wrap in (formulas.sentence, explanation.broken):
+    for wrap in (sentence, explanation.broken):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
 def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
-    assert formulas.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
-    assert formulas.sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
+    assert sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
+    assert sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
     assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
 
 
@@ -545,6 +544,15 @@ def test_a_wrong_engine_is_noticed(monkeypatch):
     assert told.faults == (
         f"∂E/∂w5: the formula gives {gradient_row(told).value!r}, the engine has 0.0821670407",
     )
+
+
+def test_a_value_asked_for_by_its_name_is_compared_with_the_engine_too(monkeypatch):
+    p, net = named()
+    module = importlib.import_module("microbp.debug.explain")
+    monkeypatch.setattr(module, "upstream_gradients", lambda _: {id(p["w5"]): 0.0821670407})
+    by_name = explain(net["E"], "w5", names=p | net)
+    assert by_name.faults == explain(net["E"], p["w5"], names=p | net).faults
+    assert by_name.faults[0].endswith("the engine has 0.0821670407")
 
 
 def faults_of_print(told) -> list[str]:
