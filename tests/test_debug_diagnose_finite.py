@@ -166,3 +166,8 @@ def test_a_root_that_is_squared_at_zero_was_used_and_the_cure_fits() -> None:
     assert "not used" not in found.what
     assert "Σ d²" in found.advice
     assert "sqrt(a + 1e-12)" in found.advice
+
+
+def test_in_chinese_what_arose_has_a_chinese_word_and_keeps_its_name() -> None:
+    [found] = diagnose(Value(1e308, name="x") * 10.0, names={}, show=False, language="zh").findings
+    assert (found.cause, found.word) == ("overflow", "上溢")

@@ -247,3 +247,25 @@ def test_two_layers_of_a_module_of_ones_own_are_two_rows() -> None:
     loss = net([1.0, -2.0])
     loss.backward()
     assert [row.name for row in diagnose(loss, names={"net": net}, show=False).layers] == ["hidden", "out"]
+
+
+@pytest.mark.parametrize("x", [5e-324, 1e-200, 1.0, 1e308])
+def test_the_root_mean_square_of_a_layer_holds_for_tiny_and_huge_gradients(x: float) -> None:
+    net = MLP(4, [1], seed=0)
+    weights = net.layers[0].parameters()
+    assert len(weights) == 5
+    for each in weights:
+        each.data = 0.0
+    loss = sum((each * x for each in weights[1:]), weights[0] * x)
+    rows = diagnose(loss, net, show=False).layers
+    assert [row.rms for row in rows] == [pytest.approx(x, rel=1e-12, abs=0.0)]
+
+
+@pytest.mark.parametrize("name", ["0", "None"])
+def test_a_name_that_reads_like_nothing_is_told(name: str) -> None:
+    w, v = Value(1.0, name="w"), Value(1.0, name=name)
+    loss = w * 2.0 + v * 3.0
+    w.grad, v.grad = 4.0, 6.0
+    found = diagnose(loss, [w, v], names={}, show=False)["stale gradient"]
+    assert f", and so for {name}: backward() has added up" in found.what
+    assert f" at {name} (" in str(found._replace(node=name))

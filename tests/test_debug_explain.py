@@ -101,7 +101,7 @@ def test_the_chinese_explanation_has_the_same_formulas():
     same = [row for row in english.rows if row.kind != "path"]
     assert same == [row for row in chinese.rows if row.kind != "path"]
     text = str(chinese)
-    for line in (
+    for each in (
         "∂E/∂w1：w1 如何影响 E",
         "w1 沿 2 条路径影响 E。根据链式求导法则，总的梯度是各条路径之和：",
         "（1）先求 ∂E/∂o1。由 E = 0.5·(t1 − o1)² + 0.5·(t2 − o2)²，得",
@@ -109,7 +109,7 @@ def test_the_chinese_explanation_has_the_same_formulas():
         "取学习率 η = 0.5，沿梯度的反方向更新：",
         "以上每一行都由记录的数重新算过，与引擎的结果一致。",
     ):
-        assert line in text
+        assert each in text
     assert not re.search(r"\b(the|and|First|Then)\b", text)
     assert chinese.ok
 
@@ -544,6 +544,15 @@ def test_a_wrong_engine_is_noticed(monkeypatch):
     assert told.faults == (
         f"∂E/∂w5: the formula gives {gradient_row(told).value!r}, the engine has 0.0821670407",
     )
+
+
+def test_a_value_asked_for_by_its_name_is_compared_with_the_engine_too(monkeypatch):
+    p, net = named()
+    module = importlib.import_module("microbp.debug.explain")
+    monkeypatch.setattr(module, "upstream_gradients", lambda _: {id(p["w5"]): 0.0821670407})
+    by_name = explain(net["E"], "w5", names=p | net)
+    assert by_name.faults == explain(net["E"], p["w5"], names=p | net).faults
+    assert by_name.faults[0].endswith("the engine has 0.0821670407")
 
 
 def faults_of_print(told) -> list[str]:

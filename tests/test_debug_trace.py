@@ -599,3 +599,13 @@ def test_a_name_that_is_no_text_is_damage(name: object) -> None:
     document["graph"]["names"][0] = name
     with pytest.raises(NotATrace, match="names has other members than of type str"):
         Trace.from_json(json.dumps(document))
+
+
+def test_a_pass_goes_back_from_one_value_and_what_that_does_not_depend_on_is_named():
+    x = Value(3.0, name="x")
+    told = r"here {}, and that does not depend on {}: trace each of them by itself, as trace\(value\)$"
+    with pytest.raises(ValueError, match=told.format("b", "a")):
+        trace(Graph.of_roots([a := x * x, b := x + 1.0], {"a": a, "b": b}))
+    with pytest.raises(ValueError, match=told.format("x", "a")):
+        trace(Graph.of_roots([a, x], {"a": a, "x": x}))
+    assert trace(Graph.of_roots([x, a])).gradients() == [6.0, 1.0]

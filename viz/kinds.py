@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from viz.picture import Kind
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
 #: w, w1, w_5, W[0,1], WQ, Whh, wx, bf, bias, theta, θ3; but a ``batch`` is none.
 _LEARNED = re.compile(r"(W[A-Za-z]{0,3}|[wbB][a-z]?|weights?|bias(es)?|theta|Theta|θ|Θ)(?![^\W\d_])")
-#: A ``b`` is no bias beside an ``a``.
-_LETTERS = {"b": "a", "B": "A"}
+#: Beside these letters, those that follow them in the alphabet are no biases.
+_LETTERS = {"a": "b", "A": "B"}
 #: p['w1'] is what its key says.
 _KEY = re.compile(r".*\[['\"](?P<key>[^'\"]+)['\"]\]")
 #: Indices at the end of a name.
@@ -30,15 +30,18 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
 
     A leaf without gradient is a constant. ``parameters``, names or Values, decides alone which of the
     others are parameters; without it a leaf is one if its name is the path of a module's parameter, or
-    begins like a weight's or a bias's, but for a ``b`` beside an ``a``. What is left is an input.
+    begins like a weight's or a bias's, but for a ``b`` beside an ``a`` where no other is one. What is left
+    is an input.
     """
     leaves = [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
     listed = None if parameters is None else _listed(graph, parameters, [leaf.name for leaf in leaves])
-    names = {leaf.name for leaf in leaves}
+    if listed is None:
+        listed = {leaf.name for leaf in leaves if _is_learned(leaf)}
+        if any(listed == {_LETTERS.get(leaf.name)} for leaf in leaves):
+            listed = set()
     found = [Kind.OPERATION] * len(graph)
     for leaf in leaves:
-        learned = leaf.name in listed if listed is not None else _is_learned(leaf, names)
-        given = Kind.PARAMETER if learned else Kind.INPUT
+        given = Kind.PARAMETER if leaf.name in listed else Kind.INPUT
         found[leaf.position] = given if leaf.requires_grad else Kind.CONSTANT
     return found
 
@@ -58,11 +61,9 @@ def _listed(graph: Graph, parameters: Iterable[str | Value], leaves: list[str]) 
     return names
 
 
-def _is_learned(node: Node, names: Collection[str]) -> bool:
+def _is_learned(node: Node) -> bool:
     if node.path or not node.named:
         return bool(node.path)
-    if _LETTERS.get(node.name) in names:
-        return False
     name = node.name.partition("#")[0]
     key = _KEY.fullmatch(name)
     return bool(_PATH.fullmatch(name) or _LEARNED.match(key["key"] if key else name))

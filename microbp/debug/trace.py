@@ -139,7 +139,7 @@ class Trace(Shown):
         """The gradient of a node after so many steps, after all of them unless told; None: nothing yet."""
         if own := self._arrived(position, step):
             return own[-1].after
-        return 1.0 if position == len(self.graph) - 1 else None
+        return 1.0 if position == self.graph.roots[-1] else None
 
     def missing(self, position: int, step: int | None = None) -> int:
         """How many contributions a node still waits for after so many steps."""
@@ -326,10 +326,14 @@ def _steps(graph: Graph) -> Iterator[Step]:
         for node in nodes if node.rule is not None
     }  # fmt: skip
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
-    gradients: dict[int, float] = {len(nodes) - 1: 1.0}
+    gradients: dict[int, float] = {graph.roots[-1]: 1.0}
     for index, position in enumerate(reversed(paid), start=1):
-        if position not in gradients:  # so it is in a file that was changed by hand
-            raise ValueError(f"no node after {graph.names[position]} uses it")
+        if position not in gradients:  # one of several roots, or in a file that was changed by hand
+            root, name = graph.root.name, shown(graph.names[position])
+            raise ValueError(
+                f"a pass goes back from one value, here {shown(root)}, and that does not depend on {name}: "
+                "trace each of them by itself, as trace(value)"
+            )
         given, upstream = [], gradients[position]
         for place, operand, local in paid[position]:
             before, amount = gradients.get(operand), upstream * local

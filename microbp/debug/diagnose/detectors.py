@@ -176,9 +176,10 @@ def not_finite_data(case: Case) -> Told:
         facts = _numbered(case, node, node.data) | {
             "first": say("another" if k else "the first"), "x": repr((odd or [node.data])[0]),
             "tail": say(tail, n=len(passed), names=names, others=others, hit=say.in_parts([] if k else hit)),
-            "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
-        entered, arose = ("given to an operation", "nan from infinity") if odd else ("given", "made")
+        entered, arose = "given", f"{facts['what']} made"
+        if odd:
+            entered, arose = "given to an operation", "nan from infinity"
         operands = zip(operand_names(case.graph, node), node.numbers, strict=True)
         numbers, key = [(node.name, node.data), *operands], entered if node in given else arose
         yield case.found("not finite", key, node, hit, numbers, **facts)
@@ -643,7 +644,10 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
     root = math.sqrt(len(gradients))
-    return LayerRow(name, len(gradients), math.hypot(*(each / root for each in gradients)))
+    rms = math.hypot(*gradients) / root
+    if math.isinf(rms):  # where they are huge; tiny ones must not be divided first
+        rms = math.hypot(*(each / root for each in gradients))
+    return LayerRow(name, len(gradients), rms)
 
 
 def layers(case: Case) -> Told:

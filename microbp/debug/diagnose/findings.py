@@ -87,8 +87,10 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("输入为 {what}", "{op} 得到了 {x}，是{first}非有限的数。{tail}", "清理数据（numpy.isfinite），或检查算出这个数的步骤")),
     "nan from infinity": (("nan from infinity", "{op} made {first} {what} from operands that are infinite: {at}.{tail}", "an end to the infinity it comes from"),
         ("无穷产生 nan", "{op} 产生了{first} {what}，操作数为无穷：{at}。{tail}", "先消除产生它的无穷")),
-    "made": (("{made}", "{op} made {first} {what} from operands that are finite: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
-        ("{made}", "{op} 产生了{first} {what}，操作数有限：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
+    "nan made": (("nan made", "{op} made {first} {what} from operands that are finite: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
+        ("产生 nan", "{op} 产生了{first} {what}，操作数有限：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
+    "infinity made": (("overflow", "{op} made {first} {what} from operands that are finite: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
+        ("上溢", "{op} 产生了{first} {what}，操作数有限：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
     "swallowed": (("swallowed {what}", "{op} = {x} is finite although an operand is not: {at}. The loss does not show it.", "operands made safe before the operation: select the argument first, then compute on it"),
         ("吞掉了 {what}", "{op} = {x} 有限，尽管有操作数不是：{at}。损失没有显示出来。", "在运算之前让操作数安全：先用 select 选好自变量，再计算")),
     "sum of gradients": (("sum of gradients", "the {n} contributions to the gradient of {name} sum to {x}, {first} gradient that is not finite.{tail}", "smaller factors on the way (see the values after it), or clip the gradients"),
@@ -207,13 +209,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
 class _Filled(string.Formatter):
     """Floats have five digits; ``{n} value{n:s}`` is in the plural where it must be, ``come{n:v}`` a verb.
 
-    What stands in brackets is left out where a fact in it is empty, or a number of 0 things.
+    What stands in brackets is left out where a fact in it is empty, or 0 things; a rate of 0.0 is told.
     """
 
     def vformat(self, template: str, args: Sequence[Any], facts: Mapping[str, Any]) -> str:
         def kept(part: re.Match[str]) -> str:
             needed = (name.partition(".")[0] for _, name, *_ in self.parse(part[1]) if name)
-            return part[1] * all(str(facts[each]) not in ("", "0", "None") for each in needed)
+            return part[1] * all(facts[each] or isinstance(facts[each], float) for each in needed)
 
         return super().vformat(re.sub(r"\[(.*?)\]", kept, template), args, facts)
 
