@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from dis import get_instructions
 from functools import cache, partial
+from itertools import accumulate
 from numbers import Number
 from operator import is_
 from pathlib import Path
@@ -304,7 +305,9 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             words = [*words_of(held.__code__)]
             if not _ANYWHERE.isdisjoint(words):
                 words = re.findall(r"\w+", " ".join(words_of(held.__code__, texts=True)))
-            modules = *map(sys.modules.get, words), *map(_contents, held.__closure__ or ())
+            package = str(held.__globals__.get("__package__") or "").split(".")  # of a relative import
+            named = *words, *accumulate(package, "{}.{}".format)
+            modules = *map(sys.modules.get, named), *map(_contents, held.__closure__ or ())
             spaces, seen = [held.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
             for space in spaces:
                 if id(space) not in seen:
@@ -336,7 +339,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield name, held.__func__
     elif "__wrapped__" in getattr(held, "__dict__", ()):  # a module's call in C
         yield name, held.__wrapped__
-    elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
+    elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
         kind = type(held)
         yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
