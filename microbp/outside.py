@@ -410,7 +410,7 @@ _SYSTEM = {
 _ASKING = _CLOCKS | _SYSTEM
 _SEED = random.Random.seed.__code__
 #: What reads files of its own accord: for a line of source, say, or to import.
-_BY_THEMSELVES = {"importlib", "linecache", "logging", "warnings"}
+_BY_THEMSELVES = {"importlib", "inspect", "linecache", "logging", "warnings"}
 #: An iterator that says nothing of what it calls.
 _OF_CALLS = type(iter(int, 0))
 

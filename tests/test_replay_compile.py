@@ -8,6 +8,7 @@ import cProfile
 import csv
 import datetime as dt
 import importlib
+import inspect
 import io
 import itertools
 import logging
@@ -504,6 +505,7 @@ def test_what_reads_files_of_its_own_accord_traces_nothing_anew(
         calls.append(1)
         logging.getLogger("microbp.tests").warning("written to a stream")
         warnings.warn("with its line", UserWarning, stacklevel=1)
+        inspect.getsource(_counting)
         return x * imported_late.SCALE
 
     assert [steady(1.0), steady(3.0), steady(5.0)] == [2.0, 6.0, 10.0]

@@ -383,7 +383,7 @@ def _told_by(held: Any) -> list[Any]:
     if isinstance(held, list | tuple | set | frozenset | deque | bytearray | ArrayType):
         return [(type(held), len(held), getattr(held, "typecode", ""))]
     if isinstance(held, dict):
-        return [(type(held), len(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
+        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
     if isinstance(held, type | np.ufunc | slice):
         return [held]
     kind = type(held)  # one of Python's that is not gone into: a date, a function in C
