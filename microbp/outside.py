@@ -63,7 +63,10 @@ _PLACES = tuple(str(Path(file).parent / "_")[:-1] for file in (os.__file__, np._
 #: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by
 #: which code reaches more than it names.
 _OF_NUMBERS = {"math", "cmath", "numpy", "random", "time", "_thread"}
-_ANYWHERE = {"eval", "exec", "globals", "locals", "vars", "__import__", "__globals__", "__subclasses__"}
+_ANYWHERE = {
+    "eval", "exec", "globals", "locals", "vars", "modules", "import_module", "__import__", "__globals__",
+    "__subclasses__",
+}  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)

@@ -672,10 +672,14 @@ def test_what_is_imported_from_ones_own_package_traces_anew(tmp_path: Any, monke
         (tmp_path / name).write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     modules = map(importlib.import_module, ("packed_net.near", "packed_net.inner.far"))
-    near, far = (compile_(each.cost) for each in modules)
-    assert [near(1.0), far(1.0)] == [2.0, 2.0]
+    compiled = [
+        *(compile_(each.cost) for each in modules),
+        compile_(lambda x: x * importlib.import_module("packed_net.settings").SCALE),
+        compile_(lambda x: x * sys.modules["packed_net.settings"].SCALE),
+    ]
+    assert [each(1.0) for each in compiled] == [2.0] * 4
     importlib.import_module("packed_net.settings").SCALE = 5.0
-    assert [near(1.0), far(1.0)] == [5.0, 5.0]
+    assert [each(1.0) for each in compiled] == [5.0] * 4
 
 
 def test_what_is_set_up_in_the_first_call_is_traced_once_more_and_kept() -> None:
