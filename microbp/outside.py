@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from dis import get_instructions
 from functools import cache, partial
+from itertools import accumulate
 from numbers import Number
 from operator import is_
 from pathlib import Path
@@ -62,7 +63,10 @@ _PLACES = tuple(str(Path(file).parent / "_")[:-1] for file in (os.__file__, np._
 #: The modules that lead to nothing of the user's (one stands in a dataclass's ``__repr__``); and the names by
 #: which code reaches more than it names.
 _OF_NUMBERS = {"math", "cmath", "numpy", "random", "time", "_thread"}
-_ANYWHERE = {"eval", "exec", "globals", "locals", "vars", "__import__", "__globals__", "__subclasses__"}
+_ANYWHERE = {
+    "eval", "exec", "globals", "locals", "vars", "modules", "import_module", "__import__", "__globals__",
+    "__subclasses__",
+}  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -304,7 +308,9 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             words = [*words_of(held.__code__)]
             if not _ANYWHERE.isdisjoint(words):
                 words = re.findall(r"\w+", " ".join(words_of(held.__code__, texts=True)))
-            modules = *map(sys.modules.get, words), *map(_contents, held.__closure__ or ())
+            package = str(held.__globals__.get("__package__") or "").split(".")  # of a relative import
+            named = *words, *accumulate(package, "{}.{}".format)
+            modules = *map(sys.modules.get, named), *map(_contents, held.__closure__ or ())
             spaces, seen = [held.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
             for space in spaces:
                 if id(space) not in seen:
@@ -336,7 +342,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield name, held.__func__
     elif "__wrapped__" in getattr(held, "__dict__", ()):  # a module's call in C
         yield name, held.__wrapped__
-    elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
+    elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
         kind = type(held)
         yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
@@ -407,7 +413,7 @@ _SYSTEM = {
 _ASKING = _CLOCKS | _SYSTEM
 _SEED = random.Random.seed.__code__
 #: What reads files of its own accord: for a line of source, say, or to import.
-_BY_THEMSELVES = {"importlib", "linecache", "logging", "warnings"}
+_BY_THEMSELVES = {"importlib", "inspect", "linecache", "logging", "warnings"}
 #: An iterator that says nothing of what it calls.
 _OF_CALLS = type(iter(int, 0))
 

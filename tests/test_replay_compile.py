@@ -8,9 +8,11 @@ import cProfile
 import csv
 import datetime as dt
 import importlib
+import inspect
 import io
 import itertools
 import logging
+import math
 import operator
 import os
 import pickle
@@ -503,6 +505,7 @@ def test_what_reads_files_of_its_own_accord_traces_nothing_anew(
         calls.append(1)
         logging.getLogger("microbp.tests").warning("written to a stream")
         warnings.warn("with its line", UserWarning, stacklevel=1)
+        inspect.getsource(_counting)
         return x * imported_late.SCALE
 
     assert [steady(1.0), steady(3.0), steady(5.0)] == [2.0, 6.0, 10.0]
@@ -564,6 +567,11 @@ HELD: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
     "date": ([dt.date(2000, 1, 1), dt.date(2001, 1, 1)], lambda held: float(held.year)),
     "pattern": ([re.compile("a"), re.compile("b")], lambda held: float(len(held.findall("abb")))),
     "proxy": ([MappingProxyType({"p": number}) for number in (1.0, 2.0)], lambda held: held["p"]),
+    "keys that are pairs": ([{(0, 1): 1.0}, {(1, 0): 1.0}], lambda held: 2.0 if (0, 1) in held else 3.0),
+    "length of an array": ([bytearray(101), bytearray(102)], lambda held: float(len(held))),
+    "typecode": ([ArrayType("d", [0.0]), ArrayType("f", [0.0])], lambda held: float(held.itemsize)),
+    "Polynomial": ([np.polynomial.Polynomial([1.0, x]) for x in (2.0, 3.0)], lambda held: float(held(1.0))),
+    "vectorize": ([np.vectorize(math.exp), np.vectorize(math.sqrt)], lambda held: float(held(4.0))),
     "view": ([{"p": number}.values() for number in (1.0, 2.0)], sum),
 }
 
@@ -633,6 +641,45 @@ def test_what_a_function_notes_for_one_shape_traces_no_other_anew() -> None:
     for _ in range(3):
         assert [noting([1.0, 2.0]), noting([1.0, 2.0, 3.0])] == [3.0, 6.0]
     assert len(notes) == 2
+
+
+def test_the_last_shape_that_a_function_keeps_traces_no_other_anew() -> None:
+    calls, last = [], [0]
+
+    @compile_
+    def keeping(x: Any) -> Any:
+        calls.append(1)
+        last[0] = len(x)
+        return microbp.sum(x)
+
+    for _ in range(3):
+        assert [keeping([1.0, 2.0]), keeping([1.0, 2.0, 3.0])] == [3.0, 6.0]
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("held", [memoryview(bytearray(1)), slice(None)])
+def test_what_has_no_hash_is_reached_beside_notes(held: Any) -> None:
+    notes: list[float] = []
+    noting = compile_(lambda x: notes.append(1.0) or x * float(held is not None))
+    assert [noting(2.0), noting(3.0)] == [2.0, 3.0]
+
+
+def test_what_is_imported_from_ones_own_package_traces_anew(tmp_path: Any, monkeypatch: Any) -> None:
+    (tmp_path / "packed_net" / "inner").mkdir(parents=True)
+    (tmp_path / "packed_net" / "settings.py").write_text("SCALE = 2.0")
+    for name, dots in (("packed_net/near.py", "."), ("packed_net/inner/far.py", "..")):
+        source = f"def cost(x):\n    from {dots}settings import SCALE\n    return x * SCALE\n"
+        (tmp_path / name).write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = map(importlib.import_module, ("packed_net.near", "packed_net.inner.far"))
+    compiled = [
+        *(compile_(each.cost) for each in modules),
+        compile_(lambda x: x * importlib.import_module("packed_net.settings").SCALE),
+        compile_(lambda x: x * sys.modules["packed_net.settings"].SCALE),
+    ]
+    assert [each(1.0) for each in compiled] == [2.0] * 4
+    importlib.import_module("packed_net.settings").SCALE = 5.0
+    assert [each(1.0) for each in compiled] == [5.0] * 4
 
 
 def test_what_is_set_up_in_the_first_call_is_traced_once_more_and_kept() -> None:

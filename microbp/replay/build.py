@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from array import ArrayType
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
@@ -246,7 +246,7 @@ class Traced:
         if "datetime64" in self._words and not self._words.isdisjoint(("now", "today")):
             drawn = drawn or "numpy.datetime64"
         if not drawn and (not asked.seen or (after, remade) != (left, made)):
-            drawn = self._fed(program, sample, static, [*(Counter(left) - Counter(after))])
+            drawn = self._fed(program, sample, static, after)
         if drawn:
             warnings.warn(
                 f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
@@ -261,20 +261,22 @@ class Traced:
         return program
 
     def _fed(
-        self, program: Program, sample: list[Floats], static: dict[str, Any], overwritten: list[Any]
+        self, program: Program, sample: list[Floats], static: dict[str, Any], left: list[Any]
     ) -> str:
         """What the function has put outside of it and goes by itself, by its name; empty if there is nothing.
 
-        It is recorded once more, from where it has left things, and all is set back. A number that it has
-        ``overwritten`` counts, since it may matter later on; not a Value that it keeps, or what it adds to a
-        list.
+        It is recorded once more, from where it has ``left`` things, and all is set back. A number there that
+        it overwrites with another counts, since it may matter later on; not a Value that it keeps, or what it
+        adds to a list.
         """
         outside, options = Outside(self._function, *static.values()), self._options
         try:
             outputs, inputs, _ = self._recorded(sample, static)
             again = capture_values(outputs, inputs, options["params"], options["names"])[0]
-            same = program.captured.computes(again) and not any(isinstance(each, str) for each in overwritten)
-            return "" if same else outside.changed() or self._name
+            _, after, *_ = _around(self._words, self._function, *static.values())
+            numbers = (each for each in after if isinstance(each, str))
+            kept = all(each in numbers for each in left if isinstance(each, str))  # in this order
+            return "" if kept and program.captured.computes(again) else outside.changed() or self._name
         except Exception:  # noqa: BLE001 (the call that is told of it is the next)
             return outside.changed() or self._name
         finally:
@@ -378,15 +380,15 @@ def _told_by(held: Any) -> list[Any]:
     if isinstance(held, np.ndarray):
         short = held.dtype != object and held.size <= SHORT
         return [(held.shape, held.dtype), *([repr(held.tolist())] if short else ())]
-    if isinstance(held, list | tuple | set | frozenset | deque):
-        return [(type(held), len(held))]
+    if isinstance(held, list | tuple | set | frozenset | deque | bytearray | ArrayType):
+        return [(type(held), len(held), getattr(held, "typecode", ""))]
     if isinstance(held, dict):
         return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
     if isinstance(held, type | np.ufunc | slice):
         return [held]
     kind = type(held)  # one of Python's that is not gone into: a date, a function in C
     told = of_library(kind) and kind.__hash__ is not None and not kind.__dictoffset__
-    return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else []
+    return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else [kind]
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
@@ -411,6 +413,8 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
         each_of = ((word, each) for each in held if not (data and isinstance(each, PLAIN)))
         return [*own.items(), *each_of]
     inner = [*held_by(name, held)]
+    if isinstance(held, dict):
+        inner += [(_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN)]
     # of no object but a class, or a collection with attributes
     if isinstance(held, type) or all(each is not kind for _, each in inner):
         return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
