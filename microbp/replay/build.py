@@ -150,7 +150,7 @@ class Traced:
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
     reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept; one
     of a function that draws random numbers, or from an iterator, that reads a clock, or that goes by what it
-    has left outside itself, such as a count, is not, and a BranchWarning says so.
+    has left outside itself, is not, and a BranchWarning says so; but not of a mere count or switch there.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
