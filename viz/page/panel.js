@@ -101,22 +101,19 @@ const rows = new Map([["parameters", []], ["values", []]]);
 const head = (...titles) => element("thead", {}, element("tr", {}, ...titles.map((each) => element("th", { scope: "col" }, say(each)))));
 
 // The module that a parameter belongs to, and what it is called in there: layers.0.neurons.3 and w.0.
-const owned = ({ name, short }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", short];
+const owned = ({ name }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", name];
 
-const PART = 40; // rows of a part of a table: one that is out of sight is neither laid out nor painted
-
-// The parts of a table, each module's under its name: a row is heard with all of its name, and seen without that.
-function grouped(positions, rowOf, moduleOf = owned) {
+// The rows of each module under its name: a row is heard with all of its name, and seen without that.
+function grouped(positions, rowOf) {
   const all = [];
-  let last = "";
+  let last = null;
   for (const position of positions) {
-    const [module, own] = moduleOf(nodes[position]);
-    if (all.length === 0 || module !== last || all.at(-1).children.length > PART) all.push(element("tbody"));
+    const [module, own] = owned(nodes[position]);
+    if (module !== last) all.push(element("tbody"));
     if (module && module !== last) all.at(-1).append(element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module))));
     last = module;
     all.at(-1).append(rowOf(position, module ? [element("span", { class: "heard" }, `${module}.`), own] : [own]));
   }
-  for (const part of all) part.style.setProperty("--rows", part.children.length);
   return all;
 }
 
@@ -130,7 +127,7 @@ function buildTable(id, positions) {
     const row = element("tr", { "data-position": position }, label, element("td", { title: node.data }, number(node.data, 6)), grad, mark);
     built.push({ position, row, grad, mark });
     return row;
-  }, id === "values" ? ({ name }) => ["", name] : owned);
+  });
   rows.set(id, built);
   byId(id).replaceChildren(head("name", "number", "gradient", "state"), ...parts);
   built.forEach(paintRow);
