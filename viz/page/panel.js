@@ -101,7 +101,7 @@ const rows = new Map([["parameters", []], ["values", []]]);
 const head = (...titles) => element("thead", {}, element("tr", {}, ...titles.map((each) => element("th", { scope: "col" }, say(each)))));
 
 // The module that a parameter belongs to, and what it is called in there: layers.0.neurons.3 and w.0.
-const owned = ({ name }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", name];
+const owned = ({ name, short }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", short];
 
 // The rows of each module under its name: a row is heard with all of its name, and seen without that.
 function grouped(positions, rowOf) {
@@ -109,8 +109,8 @@ function grouped(positions, rowOf) {
   let last = null;
   for (const position of positions) {
     const [module, own] = owned(nodes[position]);
-    if (module !== last) all.push(element("tbody"));
-    if (module && module !== last) all.at(-1).append(element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module))));
+    const heading = element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module)));
+    if (module !== last) all.push(element("tbody", {}, ...(module ? [heading] : [])));
     last = module;
     all.at(-1).append(rowOf(position, module ? [element("span", { class: "heard" }, `${module}.`), own] : [own]));
   }
@@ -119,8 +119,9 @@ function grouped(positions, rowOf) {
 
 function buildTable(id, positions) {
   const built = [];
-  const parts = grouped(positions, (position, called) => {
+  const parts = grouped(positions, (position, own) => {
     const node = nodes[position];
+    const called = id === "values" && own[0] === node.short ? [node.name] : own; // there is where it stands in full
     const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, ...called) : bdi(...called));
     if (id === "values" && node.formula) label.append(" = ", symbols(node.formula));
     const [grad, mark] = [element("td"), element("td")];
