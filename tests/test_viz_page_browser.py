@@ -977,7 +977,8 @@ def test_parameters_of_a_net_can_be_told_apart_in_the_table(opened, folder):
 SEEN = """() => {
   let [heading, left] = ["", 0];
   return [...byId("parameters").querySelectorAll("tbody th")].flatMap((th) => {
-    const texts = [...th.querySelectorAll("bdi")].flatMap((bdi) => [...bdi.childNodes]).filter((e) => e.nodeType === 3);
+    const parts = [...th.querySelectorAll("bdi")].flatMap((bdi) => [...bdi.childNodes]);
+    const texts = parts.filter((e) => e.nodeType === 3);
     const range = new Range();
     range.selectNodeContents(texts[0]);
     const box = range.getBoundingClientRect();
