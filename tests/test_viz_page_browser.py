@@ -973,7 +973,7 @@ def test_parameters_of_a_net_can_be_told_apart_in_the_table(opened, folder):
     assert names.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
 
 
-#: Of each row what the eye sees: its name, the heading above it, and whether it stands under that, further in.
+#: Of each row what the eye sees: its name, and the heading above it if it stands further in than that.
 SEEN = """() => {
   let [heading, left] = ["", 0];
   return [...byId("parameters").querySelectorAll("tbody th")].flatMap((th) => {
@@ -1023,7 +1023,8 @@ def test_the_halo_of_the_map_is_as_round_as_the_box_and_only_its_colour_changes(
     assert halo.get_attribute("d") == outline.get_attribute("d")
     style = "({ stroke, outlineStyle }) => [stroke, outlineStyle]"
     assert halo.evaluate(f"e => ({style})(getComputedStyle(e))") == ["rgb(194, 24, 91)", "none"]
-    shapes = "all => new Set(all.map(e => getComputedStyle(e)).map(e => e.strokeWidth + e.strokeDasharray)).size"
+    width = "e => getComputedStyle(e).strokeWidth + getComputedStyle(e).strokeDasharray"
+    shapes = f"all => new Set(all.map({width})).size"
     assert tab.locator("#map .halo").evaluate_all(shapes) == 1
 
 

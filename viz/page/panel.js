@@ -103,6 +103,8 @@ const head = (...titles) => element("thead", {}, element("tr", {}, ...titles.map
 // The module that a parameter belongs to, and what it is called in there: layers.0.neurons.3 and w.0.
 const owned = ({ name, short }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", short];
 
+const PART = 40; // rows of a part of a table: of many, those far out of sight are neither laid out nor painted
+
 // The rows of each module under its name: a row is heard with all of its name, and seen without that.
 function grouped(positions, rowOf) {
   const all = [];
@@ -110,7 +112,8 @@ function grouped(positions, rowOf) {
   for (const position of positions) {
     const [module, own] = owned(nodes[position]);
     const heading = element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module)));
-    if (module !== last) all.push(element("tbody", {}, ...(module ? [heading] : [])));
+    const begins = module !== last;
+    if (begins || all.at(-1).children.length > PART) all.push(element("tbody", {}, ...(module && begins ? [heading] : [])));
     last = module;
     all.at(-1).append(rowOf(position, module ? [element("span", { class: "heard" }, `${module}.`), own] : [own]));
   }
