@@ -500,8 +500,8 @@ def test_a_large_graph_shows_a_neighbourhood_and_complete_tables(opened, large):
         assert shown.items() <= expected(pass_, step).items()
         assert "not shown: " in tab.locator("#note").inner_text()
     open_every(tab)
-    assert tab.locator("#values tbody tr").count() == len(pass_.graph)
-    finals = tab.eval_on_selector_all("#values tbody tr", "all => all.map(r => r.cells[2].title)")
+    assert tab.locator("#values tr[data-position]").count() == len(pass_.graph)
+    finals = tab.eval_on_selector_all("#values tr[data-position]", "all => all.map(r => r.cells[2].title)")
     assert [float(each) for each in finals] == pass_.gradients()
 
 
@@ -967,9 +967,75 @@ def test_parameters_of_a_net_can_be_told_apart_in_the_table(opened, folder):
     model = MLP(2, [2, 1], seed=1)
     tab = opened(page(model([0.1, 0.2])).save(folder / "names.html"), viewport={"width": 1280, "height": 720})
     tab.keyboard.press("End")  # the gradients take room too
-    names = tab.locator("#parameters th[scope=row]")
-    assert len(set(names.all_text_contents())) == names.count() >= 9
+    names = tab.locator("#parameters th")
+    seen = tab.evaluate(SEEN)
+    assert len(set(seen)) == len(seen) == tab.locator("#parameters th[scope=row]").count() >= 9
     assert names.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+
+
+#: Of each row what the eye sees: its name, and the heading above it if it stands further in than that.
+SEEN = """() => {
+  let [heading, left] = ["", 0];
+  return [...byId("parameters").querySelectorAll("tbody th")].flatMap((th) => {
+    const parts = [...th.querySelectorAll("bdi")].flatMap((bdi) => [...bdi.childNodes]);
+    const texts = parts.filter((e) => e.nodeType === 3);
+    const range = new Range();
+    range.selectNodeContents(texts[0]);
+    const box = range.getBoundingClientRect();
+    const name = box.width > 0 ? texts.map((e) => e.data).join("") : "";
+    if (th.scope === "rowgroup") [heading, left] = [name, box.left];
+    return th.scope === "rowgroup" ? [] : [`${box.left > left + 8 ? heading : ""}|${name}`];
+  });
+}"""
+
+
+def test_an_input_called_as_a_parameter_is_seen_not_to_be_of_the_last_module(opened, folder):
+    """It stood below the last one as if under the heading of its module."""
+    model = MLP(2, [2, 1], seed=1)
+    graph = Graph(model([Value(0.1, "b"), 0.2]), names={"model": model})
+    seen = opened(page(graph).save(folder / "inputs.html"), "#99").evaluate(SEEN)
+    assert "|b" in seen
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_rows_below_the_window_are_laid_out_for_a_picture_of_all_the_page(opened, lecture, media):
+    """They were blank in it."""
+    tab = opened(lecture, viewport=PHONE)
+    open_every(tab)
+    tab.emulate_media(media=media)
+    laid_out = "all => all.every(e => e.checkVisibility({ contentVisibilityAuto: true }))"
+    assert tab.locator("tbody th").evaluate_all(laid_out)
+
+
+def test_the_window_itself_does_not_scroll_whatever_the_tables_hold(opened, lecture):
+    tab = opened(lecture, "#9")
+    overlong = "document.documentElement.scrollHeight - innerHeight"
+    for open_ in (open_every, lambda tab: tab.click("#update")):
+        open_(tab)
+        assert tab.evaluate(overlong) == 0
+
+
+def test_the_halo_of_the_map_is_as_round_as_the_box_and_only_its_colour_changes(opened, lecture):
+    """A browser's outline is a rectangle around it."""
+    tab = opened(lecture, "#40")
+    outline, halo = (tab.locator(f"#map .lit > path >> nth={each}") for each in (0, 1))
+    assert halo.get_attribute("d") == outline.get_attribute("d")
+    style = "({ stroke, outlineStyle }) => [stroke, outlineStyle]"
+    assert halo.evaluate(f"e => ({style})(getComputedStyle(e))") == ["rgb(194, 24, 91)", "none"]
+    width = "e => getComputedStyle(e).strokeWidth + getComputedStyle(e).strokeDasharray"
+    shapes = f"all => new Set(all.map({width})).size"
+    assert tab.locator("#map .halo").evaluate_all(shapes) == 1
+
+
+def test_a_picture_seen_whole_keeps_what_is_painted(tab):
+    """Of what cannot be scrolled a browser keeps no more than it shows; that is for zoomed views."""
+    overflow = "getComputedStyle(sheet).overflowX"
+    tab.keyboard.press("f")
+    assert tab.evaluate(overflow) == "auto"
+    for _ in range(5):
+        tab.keyboard.press("+")
+    assert tab.evaluate(overflow) == "hidden"
 
 
 def test_parameters_stand_under_the_name_of_their_module(opened, folder):

@@ -142,6 +142,7 @@ function zoom(to, x = 0, y = 0) { // the point at x, y from the middle stays
   scale = Math.min(6, Math.max(0.02, to));
   const [left, top] = [sheet.scrollLeft + x, sheet.scrollTop + y].map((each) => (each * scale) / before);
   graph.classList.toggle("far", scale < FAR);
+  sheet.classList.toggle("whole", scale <= fitting());
   [graph.style.width, graph.style.height] = [`${bounds.width * scale}px`, `${bounds.height * scale}px`];
   sheet.scrollTo(left - x, top - y);
 }

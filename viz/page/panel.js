@@ -103,34 +103,35 @@ const head = (...titles) => element("thead", {}, element("tr", {}, ...titles.map
 // The module that a parameter belongs to, and what it is called in there: layers.0.neurons.3 and w.0.
 const owned = ({ name, short }) => /^(.+)\.([^\W\d]\w*(?:\.\d+)*)$/u.exec(name)?.slice(1) ?? ["", short];
 
-const PART = 40; // rows of a part of a table: one that is out of sight is neither laid out nor painted
+const PART = 40; // rows of a part of a table: of many, those far out of sight are neither laid out nor painted
 
-// The parts of a table, each module's under its name: a row is heard with all of its name, and seen without that.
-function grouped(positions, rowOf, moduleOf = owned) {
+// The rows of each module under its name: a row is heard with all of its name, and seen without that.
+function grouped(positions, rowOf) {
   const all = [];
-  let last = "";
+  let last = null;
   for (const position of positions) {
-    const [module, own] = moduleOf(nodes[position]);
-    if (all.length === 0 || module !== last || all.at(-1).children.length > PART) all.push(element("tbody"));
-    if (module && module !== last) all.at(-1).append(element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module))));
+    const [module, own] = owned(nodes[position]);
+    const heading = element("tr", {}, element("th", { scope: "rowgroup", colspan: 4 }, bdi(module)));
+    const begins = module !== last;
+    if (begins || all.at(-1).children.length > PART) all.push(element("tbody", {}, ...(module && begins ? [heading] : [])));
     last = module;
     all.at(-1).append(rowOf(position, module ? [element("span", { class: "heard" }, `${module}.`), own] : [own]));
   }
-  for (const part of all) part.style.setProperty("--rows", part.children.length);
   return all;
 }
 
 function buildTable(id, positions) {
   const built = [];
-  const parts = grouped(positions, (position, called) => {
+  const parts = grouped(positions, (position, own) => {
     const node = nodes[position];
+    const called = id === "values" && own[0] === node.short ? [node.name] : own; // there is where it stands in full
     const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, ...called) : bdi(...called));
     if (id === "values" && node.formula) label.append(" = ", symbols(node.formula));
     const [grad, mark] = [element("td"), element("td")];
     const row = element("tr", { "data-position": position }, label, element("td", { title: node.data }, number(node.data, 6)), grad, mark);
     built.push({ position, row, grad, mark });
     return row;
-  }, id === "values" ? ({ name }) => ["", name] : owned);
+  });
   rows.set(id, built);
   byId(id).replaceChildren(head("name", "number", "gradient", "state"), ...parts);
   built.forEach(paintRow);
