@@ -161,6 +161,7 @@ def open_every(tab):
     """The table of all values is built when the browser reports the opening, which is after the click."""
     tab.locator("#every summary").click()
     tab.locator("#values tbody tr").first.wait_for()
+    tab.mouse.move(0, 0)  # a row that came under the pointer would light its paths
 
 
 def gradients_in_the_graph(tab):
@@ -466,6 +467,9 @@ def test_a_link_to_no_step_is_harmless(opened, file, link, step):
 
 # ---------------------------------------------------------------------------------------- how it works
 TOUCHED = """async () => {
+  const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  await painted();
+  await painted();  // what the step before has left to do is done
   const touched = new Set();
   const watcher = new MutationObserver((changes) => changes.forEach((change) => {
     const element = change.target.nodeType === 1 ? change.target : change.target.parentElement;
