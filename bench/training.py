@@ -211,7 +211,7 @@ def main() -> None:
         sys.stdout.write(json.dumps([times_alone, full_collections(step)]))
         return
 
-    from microbp.text.tables import Table
+    from microbp.text import Table
 
     cost, gradient = compare()
     if not max(cost, gradient) < 1e-12:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from microbp.native import extension
 from microbp.recording.updates import steps_in, warn_of_steps
-from microbp.text.safe import shown
+from microbp.text import shown
 
 __all__ = [
     "FROZEN", "add_gradients", "backward_order", "gradient_of", "passed_again", "refuse_others",

@@ -20,8 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from microbp.errors import MicrobpError
 from microbp.recording.sites import of_users
-from microbp.text.safe import quoted
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, quoted
 
 __all__ = ["accidental", "told", "told_in"]
 

@@ -26,10 +26,8 @@ from microbp.answers.claims import whole_decimals
 from microbp.graph import Graph
 from microbp.recording.sites import user_scope
 from microbp.sweeps import backward
-from microbp.text.safe import quoted, safe, shown
-from microbp.text.spelling import LANGUAGES, did_you_mean
-from microbp.text.spelling import language as spelled
-from microbp.text.tables import Shown, Table, number
+from microbp.text import LANGUAGES, Shown, Table, did_you_mean, number, quoted, safe, shown
+from microbp.text import language as spelled
 from microbp.value import Value
 
 __all__ = ["Answer", "Grades", "Mistake", "Student", "grade", "read_answers"]

@@ -23,8 +23,7 @@ from microbp.compiled import compiled, compiled_complex
 from microbp.errors import RuleError
 from microbp.functions import Operation
 from microbp.rules import RULES, Interval, Rule
-from microbp.text.spelling import did_you_mean
-from microbp.text.tables import Table
+from microbp.text import Table, did_you_mean
 
 __all__ = ["TOLERANCE", "RuleReport", "RuleRow", "check_rule"]
 

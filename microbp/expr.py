@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import RuleError
-from microbp.text.safe import shown
+from microbp.text import shown
 
 __all__ = [
     "AGGREGATES", "COMPLEX", "CONSTANTS", "FUNCTIONS", "IEEE", "OPERATORS", "REAL", "Expression", "Reading",

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from microbp.errors import NotLoaded
-from microbp.text.safe import safe, shown
+from microbp.text import safe, shown
 
 __all__ = ["packed", "refuse_unwritable", "unpacked", "write_file"]
 

@@ -26,7 +26,7 @@ from microbp.recording.groups import GroupPath, callers, group_paths
 from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
-from microbp.text.safe import shown as safe_name
+from microbp.text import shown as safe_name
 from microbp.value import Value, as_number, noted
 
 __all__ = ["Graph", "Input", "Node"]

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from microbp.text.safe import named as safe_name
-from microbp.text.safe import quoted
+from microbp.text import named as safe_name
+from microbp.text import quoted
 from microbp.value import Value, are_leaves
 
 __all__ = [

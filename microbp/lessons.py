@@ -12,10 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from microbp import Value, check_answers, explain
-from microbp.text.safe import sentence
-from microbp.text.spelling import LANGUAGES
-from microbp.text.spelling import language as spelled
-from microbp.text.tables import write
+from microbp.text import LANGUAGES, sentence, write
+from microbp.text import language as spelled
 
 __all__ = ["LESSONS", "Lesson", "learn"]
 

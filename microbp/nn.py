@@ -27,8 +27,7 @@ from microbp.record import record
 from microbp.recording.groups import grouping
 from microbp.recording.updates import warn_of_lost, warn_of_replaced
 from microbp.rules import RULES, Rule
-from microbp.text.safe import quoted, shown
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, quoted, shown
 from microbp.value import Value, set_names
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]

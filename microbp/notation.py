@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
 from microbp.rules import Rule
-from microbp.text.safe import cut, shown
+from microbp.text import cut, shown
 
 __all__ = [
     "ATOM", "SUM", "Term", "at", "formula", "latex", "latex_name", "latex_number", "plain_name",

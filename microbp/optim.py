@@ -25,7 +25,7 @@ import numpy as np
 from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
 from microbp.recording.updates import warn_of_left
-from microbp.text.safe import shown
+from microbp.text import shown
 from microbp.value import Value, are_leaves, as_number, describe
 
 __all__ = [

@@ -23,7 +23,7 @@ from microbp.recording.groups import Around, Group, asked_for, current, current_
 from microbp.recording.sites import user_place, user_site, users
 from microbp.recording.switches import Switch
 from microbp.rules import RULES, TABLE, Rule
-from microbp.text.safe import shown
+from microbp.text import shown
 from microbp.value import Swapped, Value, as_number, constant, describe
 
 __all__ = ["no_grad", "record", "record_sites", "recording", "with_sites"]

@@ -30,7 +30,7 @@ from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, ta
 from microbp.recording.groups import Group
 from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
-from microbp.text.safe import shown
+from microbp.text import shown
 
 __all__ = [
     "TRACED_AS", "Swapped", "Value", "are_leaves", "as_number", "constant", "describe", "noted", "numbers_of",

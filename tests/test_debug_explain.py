@@ -23,7 +23,7 @@ from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record
 from microbp.rules import TABLE
-from microbp.text.safe import columns, sentence
+from microbp.text import columns, sentence
 
 
 def unwrapped(told: str) -> str:

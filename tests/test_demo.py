@@ -16,7 +16,7 @@ from microbp import compiled
 from microbp.demo import TUTORIALS, t1, t4
 from microbp.demo.report import Comparison, Report, agrees
 from microbp.rules import RULES
-from microbp.text.tables import write
+from microbp.text import write
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,6 @@ recording   how a Value is recorded
 errors      every exception class
 bounds      how large a graph each reader takes
 lazy        computed when it is asked for first
-text.spelling  the known word that a misspelt one was meant to be
-text.safe  a text with names in it, safe for its medium, in lines that fit
-text.tables  plain records as text, through rich, and in a notebook
 files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
@@ -329,9 +326,9 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
-          "recording.sites.user_scope", "files.write_file", "text.spelling.did_you_mean",
-          "sweeps.backward", "sweeps.dependents", "sweeps.rows", "text.safe.columns",
-          "text.safe.cut", "text.safe.quoted", "text.safe.safe", "text.safe.shown"}  # fmt: skip
+          "recording.sites.user_scope", "files.write_file", "text.did_you_mean",
+          "sweeps.backward", "sweeps.dependents", "sweeps.rows", "text.columns",
+          "text.cut", "text.quoted", "text.safe", "text.shown"}  # fmt: skip
 
 
 def viz_objections(package: Path) -> list[str]:

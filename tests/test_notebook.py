@@ -12,7 +12,7 @@ import pytest
 import microbp
 from microbp import MLP, History, Value, fit
 from microbp.optim import SGD
-from microbp.text.tables import Table
+from microbp.text import Table
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import microbp
 import viz
 from microbp import MLP, Graph, Module, Value, fit
 from microbp.optim import SGD
-from microbp.text.safe import Name, named, safe, shown
+from microbp.text import Name, named, safe, shown
 
 #: A bell, an escape sequence, NUL, a lone surrogate, a C1 control, a mark that turns the text, and markup.
 HOSTILE = "w\x1b[2J\x07\x00\ud800\uffff\x9b31m\u202e\r<b>&\"'$\\_{x}"

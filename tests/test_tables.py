@@ -10,7 +10,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from microbp.text.tables import VERDICTS, Table, number
+from microbp.text import VERDICTS, Table, number
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -177,7 +177,7 @@ def test_a_minus_sign_is_lost_in_no_encoding():
 
 def test_rich_is_imported_only_to_render():
     code = (
-        "import sys, microbp.text.tables as t; table = t.Table('t', ('a',), (('x',),))\n"
+        "import sys, microbp.text as t; table = t.Table('t', ('a',), (('x',),))\n"
         "print('rich' in sys.modules); str(table); print('rich' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

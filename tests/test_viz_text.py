@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from viz_support import HOSTILE, parsed
 
-from microbp.text.safe import columns
+from microbp.text import columns
 from viz.text import escaped, narrowed, number, shortened, signed
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from microbp import Graph, TooManyValues, Trace, Value
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz import dot, svg
 from viz.engines import Rendered, by_dot, render
 from viz.focus import View

@@ -9,7 +9,7 @@ from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz import dot, svg
 from viz.engines import Rendered, render
 from viz.focus import View, node_of

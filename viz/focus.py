@@ -11,8 +11,7 @@ import numpy as np
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
 from microbp.sweeps import backward, dependents
-from microbp.text.safe import quoted, shown
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, quoted, shown
 from viz.options import whole_number
 from viz.picture import Kind
 

@@ -7,7 +7,7 @@ from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
 from microbp.debug.trace import as_recorded
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from microbp import Graph
 from microbp.sweeps import dependents, rows
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz.kinds import stem
 from viz.picture import Key, Kind
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
-from microbp.text.safe import quoted
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, quoted
 from viz.picture import Kind
 
 #: The path of a module's parameter, as ``name_parameters()`` gives it.

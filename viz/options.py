@@ -11,7 +11,7 @@ import numpy as np
 
 from microbp import Graph, Module, Trace, Value
 from microbp.recording.sites import user_scope
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz.colours import DARK, LIGHT, Theme
 
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.

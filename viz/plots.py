@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from microbp import History, Module, Value, data_of, no_grad
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from viz.options import whole_number
 
 #: The colours of + and − in the drawings of graphs.

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from microbp.notation import plain_number
-from microbp.text.safe import columns, cut, safe
+from microbp.text import columns, cut, safe
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 

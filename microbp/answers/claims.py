@@ -20,8 +20,7 @@ from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
 from microbp.sweeps import Floats, Integers, dependents
-from microbp.text.safe import quoted, shown
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, quoted, shown
 from microbp.value import Value, describe
 
 #: Learning rates that people use, for a search where none was given.

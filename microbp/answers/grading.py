@@ -17,10 +17,9 @@ from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.check.report import Report
 from microbp.errors import NoGradientError
 from microbp.recording.sites import user_scope
-from microbp.text.safe import readable
-from microbp.text.safe import shown as cut
-from microbp.text.spelling import language as spelled
-from microbp.text.tables import Cell, Table
+from microbp.text import Cell, Table, readable
+from microbp.text import language as spelled
+from microbp.text import shown as cut
 from microbp.value import Value, describe
 
 RIGHT, WRONG, AS_UPDATE = "right", "WRONG", "right as an update"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.text.spelling import LANGUAGES
+from microbp.text import LANGUAGES
 
 #: A text that is made when it is read: of the thousands of mistakes that are tried, one is told.
 Told = Callable[[], str]

@@ -38,7 +38,7 @@ from microbp.functions import (
 from microbp.functions import max as largest
 from microbp.nn import Module
 from microbp.recording.groups import group
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean
 
 __all__ = ["OnnxNet", "from_onnx"]
 

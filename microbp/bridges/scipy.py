@@ -25,9 +25,7 @@ from microbp.nn import Module
 from microbp.optim import named_values
 from microbp.replay import Program, compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import as_floats
-from microbp.text.safe import shown
-from microbp.text.spelling import did_you_mean
-from microbp.text.tables import Shown, Table
+from microbp.text import Shown, Table, did_you_mean, shown
 from microbp.value import Value
 
 __all__ = ["Minimum", "minimize"]

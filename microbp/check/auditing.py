@@ -29,7 +29,7 @@ from microbp.graph import Graph, Node
 from microbp.recording.sites import user_scope
 from microbp.rules import Rule
 from microbp.sweeps import backward
-from microbp.text.tables import number
+from microbp.text import number
 from microbp.value import Value, describe
 
 #: How many operands times operands of one operation are gone through to measure it.

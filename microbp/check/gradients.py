@@ -31,8 +31,7 @@ from microbp.graph import Graph
 from microbp.labels import variable_names
 from microbp.recording.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
-from microbp.text.safe import quoted
-from microbp.text.tables import number
+from microbp.text import number, quoted
 from microbp.value import Value, as_number, describe
 
 #: So many values are computed anew in all, in some ten seconds; so many complex numbers are held at once, in

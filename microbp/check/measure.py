@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.text.tables import number
+from microbp.text import number
 
 EPS = sys.float_info.epsilon
 #: Below this, numbers lose digits.

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.text.tables import Shown, Table
+from microbp.text import Shown, Table
 
 
 class Report(Shown):

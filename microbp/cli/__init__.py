@@ -19,8 +19,7 @@ from microbp import __version__
 from microbp.cli import classroom, completion, debugging, demo, drawing
 from microbp.cli.command import Command, CommandError, Result, as_json, nearest
 from microbp.cli.script import ScriptFailed
-from microbp.text.spelling import did_you_mean
-from microbp.text.tables import write
+from microbp.text import did_you_mean, write
 
 __all__ = ["COMMANDS", "Command", "CommandError", "Result", "main", "nearest"]
 

@@ -12,8 +12,7 @@ from microbp.cli.script import declare_script, run_script, unreadable
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.lessons import LESSONS, learn
-from microbp.text.safe import shown
-from microbp.text.tables import write
+from microbp.text import shown, write
 
 __all__ = ["GRADE", "LEARN"]
 

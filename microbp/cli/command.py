@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from microbp.text.safe import shown
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, shown
 
 __all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
 

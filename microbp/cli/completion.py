@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from microbp.cli.command import Command, Result
-from microbp.text.spelling import LANGUAGES
-from microbp.text.tables import write
+from microbp.text import LANGUAGES, write
 
 __all__ = ["COMMAND", "SHELLS"]
 

@@ -14,8 +14,7 @@ from microbp.cli.command import Command, CommandError, Result, destination, near
 from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
 from microbp.errors import NoGradientError
 from microbp.files import write_file
-from microbp.text.spelling import language
-from microbp.text.tables import write
+from microbp.text import language, write
 
 __all__ = ["DIAGNOSE", "EXPLAIN", "STEP", "declare_language"]
 

@@ -9,7 +9,7 @@ from microbp import Graph, demo
 from microbp.cli.command import Command, Result, nearest, writing
 from microbp.cli.drawing import drawings
 from microbp.files import write_file
-from microbp.text.tables import write
+from microbp.text import write
 
 __all__ = ["COMMAND"]
 

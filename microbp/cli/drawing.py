@@ -17,7 +17,7 @@ import microbp
 from microbp import Graph, MicrobpError, Value
 from microbp.cli.command import Command, CommandError, Result, destination, writing
 from microbp.cli.script import declare_script, run_script
-from microbp.text.tables import write
+from microbp.text import write
 
 __all__ = ["DRAW", "PAGE", "drawings"]
 

@@ -22,7 +22,7 @@ from microbp.debug.trace import Contribution, Step, Trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import symbol
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean
 
 #: Of so many values is said by name what happened in a step.
 TOLD = 3

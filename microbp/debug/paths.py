@@ -19,9 +19,7 @@ from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.sweeps import backward
-from microbp.text.safe import quoted
-from microbp.text.spelling import counted
-from microbp.text.tables import Cell, Shown, Table
+from microbp.text import Cell, Shown, Table, counted, quoted
 from microbp.value import Value
 
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.

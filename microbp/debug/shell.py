@@ -29,9 +29,7 @@ from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import NUMBER, plain_name, plain_number
 from microbp.recording.sites import user_scope
-from microbp.text.safe import quoted, readable
-from microbp.text.spelling import counted, did_you_mean
-from microbp.text.tables import Table, has_colour, within_encoding, write
+from microbp.text import Table, counted, did_you_mean, has_colour, quoted, readable, within_encoding, write
 from microbp.value import Value
 
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.

@@ -26,9 +26,7 @@ from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
 from microbp.recording.sites import user_scope
-from microbp.text.safe import quoted, shown
-from microbp.text.spelling import counted
-from microbp.text.tables import Shown, Table
+from microbp.text import Shown, Table, counted, quoted, shown
 from microbp.value import Value
 
 #: What the JSON says that it is. A reader refuses other versions.

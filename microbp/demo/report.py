@@ -25,7 +25,7 @@ import numpy as np
 import microbp
 from microbp.answers import AnswerReport
 from microbp.check import GradientReport
-from microbp.text.tables import Table
+from microbp.text import Table
 
 __all__ = [
     "Comparison", "Mistake", "Report", "Tutorial", "agrees", "by_array", "elements", "relative_difference",

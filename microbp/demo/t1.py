@@ -14,7 +14,7 @@ import numpy as np
 import microbp
 from microbp import Graph, data_of, grad_of
 from microbp.demo.report import Tutorial, elements
-from microbp.text.tables import Table
+from microbp.text import Table
 
 __all__ = ["TUTORIAL", "descend", "nonlin", "program"]
 

@@ -20,7 +20,7 @@ from microbp.check import check_gradients
 from microbp.demo.report import Tutorial, by_array, elements
 from microbp.layers import Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 from microbp.optim import SGD
-from microbp.text.tables import Table
+from microbp.text import Table
 from microbp.training import fit
 
 __all__ = ["TUTORIAL", "Relu", "by_hand", "load", "split"]

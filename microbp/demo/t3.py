@@ -19,7 +19,7 @@ from microbp.check import check_gradients
 from microbp.demo.report import Tutorial, by_array
 from microbp.nn import MLP
 from microbp.optim import SGD
-from microbp.text.tables import Table
+from microbp.text import Table
 from microbp.training import History, fit
 
 __all__ = ["SIZES", "TUTORIAL", "Numbers", "descend", "matrix_form", "record"]

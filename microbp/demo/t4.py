@@ -13,7 +13,7 @@ from typing import Any
 import microbp
 from microbp import Graph, UndefinedOperation, Value, group
 from microbp.demo.report import Tutorial
-from microbp.text.tables import Table
+from microbp.text import Table
 
 __all__ = ["TUTORIAL", "by_hand", "network", "train", "variables"]
 

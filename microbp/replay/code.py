@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, OPERATORS, REAL, Reading
-from microbp.text.safe import cut
+from microbp.text import cut
 
 __all__ = [
     "Identifiers", "Tree", "call", "index", "method", "name", "number", "one_line", "put_together",

@@ -14,7 +14,7 @@ from microbp.native import slopes
 from microbp.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.sweeps import Floats, backward, dependents, forward, rows
-from microbp.text.safe import shown
+from microbp.text import shown
 from microbp.value import Value
 
 __all__ = ["blame", "gradients", "of_slopes", "of_values"]

@@ -33,7 +33,7 @@ from microbp.replay.matrix import Plan
 from microbp.replay.passes import SHORT, Writer, header
 from microbp.replay.straight import straight
 from microbp.sweeps import Floats, forward
-from microbp.text.spelling import counted
+from microbp.text import counted
 
 __all__ = ["Form", "Matrix", "Straight", "defined"]
 

@@ -25,7 +25,7 @@ from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
 from microbp.replay.numpy_rules import HELPERS
 from microbp.sweeps import Integers
-from microbp.text.spelling import counted
+from microbp.text import counted
 
 __all__ = ["MANY", "Plan", "named_arrays"]
 

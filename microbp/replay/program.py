@@ -22,7 +22,7 @@ from microbp.replay.faults import blame
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
-from microbp.text.spelling import counted
+from microbp.text import counted
 from microbp.value import Value, as_number, describe, numbers_of
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]

@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from microbp.optim import Optimiser
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean
 from microbp.training.given import Settings
 from microbp.training.outcome import History, NotFinite
 from microbp.training.run import Run

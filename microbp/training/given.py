@@ -15,8 +15,7 @@ from microbp.array.loops import masked, unequal
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
-from microbp.text.safe import shown
-from microbp.text.spelling import did_you_mean
+from microbp.text import did_you_mean, shown
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
 from microbp.value import Value, as_number, numbers_of

@@ -13,7 +13,7 @@ from microbp.graph import Graph
 from microbp.record import with_sites
 from microbp.replay.faults import of_slopes, of_values
 from microbp.sweeps import backward
-from microbp.text.tables import Shown, Table, plot
+from microbp.text import Shown, Table, plot
 from microbp.training.engines import Batch, EagerEngine, Samples
 from microbp.value import Value
 

@@ -32,7 +32,7 @@ from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser, WarmUp, clip
 from microbp.outside import Outside, sealed
 from microbp.recording.sites import user_level
-from microbp.text.safe import shown
+from microbp.text import shown
 from microbp.training import given
 from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.training.outcome import ENDS, History, NotFinite, culprit

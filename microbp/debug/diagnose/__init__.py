@@ -21,7 +21,7 @@ from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
 from microbp.record import with_sites
 from microbp.recording.sites import user_scope, user_site
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from microbp.training import History, NotFinite
 from microbp.value import Value
 

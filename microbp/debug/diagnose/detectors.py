@@ -23,7 +23,7 @@ from microbp.graph import Graph, Node
 from microbp.labels import layer_path, text_of, variable_names
 from microbp.nn import Module
 from microbp.sweeps import dependents
-from microbp.text.safe import quoted
+from microbp.text import quoted
 from microbp.value import Value
 
 #: So many producers of what is not finite have a finding of their own.

@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
 from microbp.graph import Node
-from microbp.text.safe import sentence
-from microbp.text.spelling import language
-from microbp.text.tables import Shown, Table
+from microbp.text import Shown, Table, language, sentence
 
 #: The Chinese words for the kinds of findings.
 KINDS = {

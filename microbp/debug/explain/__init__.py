@@ -32,7 +32,7 @@ from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, matrices, whole_vector
 from microbp.sweeps import backward, dependents
-from microbp.text.spelling import language as language_of
+from microbp.text import language as language_of
 from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from microbp.debug.formulas import agree, number
 from microbp.notation import Math
-from microbp.text.safe import columns, sentence
-from microbp.text.tables import Shown
+from microbp.text import Shown, columns, sentence
 
 # ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each sentence; what stands in braces is filled in, a formula as a formula.

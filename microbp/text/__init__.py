@@ -1,1 +1,0 @@
-"""What a person reads: tables, names that are safe for their medium, the word that was meant, notebooks."""
