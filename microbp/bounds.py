@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import NamedTuple
 
-from microbp.errors import TooManyValues
-
-__all__ = ["LARGEST", "bounded"]
+__all__ = ["LARGEST"]
 
 _PART = "read the loss of one sample, or a Value further inside"
 
@@ -31,22 +28,3 @@ LARGEST = {
     "paths()": Bound(250_000, f"{_PART}; backward() gives the sum over all paths of any graph"),
     "trace()": Bound(500_000, f"{_PART}; backward() and grad() take any number"),
 }
-
-
-def bounded(reader: str, graph: Sized) -> None:
-    """Refuse a graph that is too large for a reader.
-
-    >>> try:
-    ...     bounded("explain()", range(1_000_000))
-    ... except TooManyValues as error:
-    ...     limit, instead = str(error).split(": ")
-    >>> limit
-    'explain() takes graphs of up to 100,000 values, and this one has 1,000,000'
-    >>> instead
-    'read the loss of one sample, or a Value further inside'
-    """
-    most, instead = LARGEST[reader]
-    if len(graph) > most:
-        raise TooManyValues(
-            f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
-        )

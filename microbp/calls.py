@@ -1,31 +1,172 @@
-"""``told``: a call that fails by accident inside is told by the argument that was of a wrong kind.
+"""Where the user's own code and ours meet: the line that called, what it sees, and what was wrong in a call.
 
-What a function takes stands in its annotations. They are looked at when a call has failed, so that what
-works goes on to work, and a call costs next to nothing. An error that the library raises itself, or that the
-user's own code has a part in, stays what it is.
+The user's line is the nearest that is neither microbp's nor NumPy's own. A call that fails by accident inside
+is ``told`` by the argument that was of a wrong kind: what a function takes stands in its annotations, which
+are looked at when a call has failed, so that what works goes on to work, and a call costs next to nothing.
+An error that the library raises itself, or that the user's own code has a part in, stays what it is.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import numbers
+import os
 import re
 import sys
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from opcode import opmap
 from pathlib import Path
+from traceback import walk_tb
+from types import CodeType, FrameType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import numpy as np
+
 from microbp.errors import MicrobpError
-from microbp.recording.sites import of_users
 from microbp.text import did_you_mean, quoted
 
-__all__ = ["accidental", "told", "told_in"]
+__all__ = [
+    "Place", "accidental", "line_of", "of_users", "site_of", "sites_of", "told", "told_in", "user_frame",
+    "user_level", "user_locals", "user_place", "user_scope", "user_site", "users",
+]  # fmt: skip
 
 _FOLDERS = tuple(str(Path(__file__).parents[1] / each / "_")[:-1] for each in ("microbp", "viz"))
-_RAISE = dis.opmap["RAISE_VARARGS"]
+#: Our code, generated functions included; and that which a user's code calls with it.
+_OURS = (_FOLDERS[0], "<microbp ")
+_INSIDE = (*_OURS, *_FOLDERS, str(Path(np.__file__).parent / "_")[:-1])
+#: Code of the package that uses microbp as a user would.
+_AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+#: Packages of others that are called by ours.
+_BELOW = {*sys.stdlib_module_names, "numpy", "matplotlib", "rich", "graphviz", "pygraphviz", "PIL"}
+
+# ------------------------------------------------------------------------------------ the user's own code
+#: How many calls outwards variables are sought.
+_CALLS = 100
+
+#: A place in code, cheap to take: the code object and the offset of the instruction in it.
+Place = tuple[CodeType, int]
+
+
+class _Users(dict[str, bool]):
+    """Whether a file is the user's own, by its name."""
+
+    def __missing__(self, file: str) -> bool:
+        mine = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
+        return mine
+
+
+users = _Users()
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the user's own code; None when there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not users[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return frame
+
+
+def of_users(error: BaseException, but: tuple[str, ...] = ()) -> bool:
+    """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
+
+    Code of ours that uses microbp as a user would is his, ``but`` that of some folders. What Python's own
+    library and others below us raise is not, and neither is an error that no statement of ours raised and
+    that yet came up in code of ours, whoever called it.
+
+    >>> try:
+    ...     [user_site() for _ in 3]
+    ... except TypeError as error:
+    ...     of_users(error)
+    True
+    """
+    his, (code, raised) = False, _came_up(error)
+    for frame, _ in walk_tb(error.__traceback__):
+        file, package = frame.f_code.co_filename, str(frame.f_globals.get("__name__")).partition(".")[0]
+        made = file == "<string>" and package == "microbp"  # a method of a dataclass
+        his = his or (users[file] and not made and not file.startswith(but) and package not in _BELOW)
+    return his and (raised or not code.co_filename.startswith(_OURS))
+
+
+def _came_up(error: BaseException) -> tuple[CodeType, bool]:
+    """The code in which an error came up, and whether a statement there raised it."""
+    trace = error.__traceback__
+    assert trace is not None, "it has been raised"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return code, code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]
+
+
+def user_level() -> int:
+    """How many frames above the caller the user's own code is."""
+    user, level, frame = user_frame(), 1, sys._getframe(1)
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def user_scope() -> dict[str, Any]:
+    """The variables that the user's own code sees where it called, the local ones first."""
+    frame, local = user_frame(), user_locals()
+    return {} if frame is None else {**local, **frame.f_globals, **local}
+
+
+def user_locals() -> dict[str, Any]:
+    """The local variables there, then those of the functions of the same module that called it."""
+    inner = frame = user_frame()
+    scope: dict[str, Any] = {}
+    for _ in range(_CALLS):
+        if inner is None or frame is None:
+            break
+        if frame.f_globals is inner.f_globals and frame.f_locals is not frame.f_globals:
+            scope = {**scope, **frame.f_locals, **scope}
+        frame = frame.f_back
+    return scope
+
+
+def user_place() -> Place | None:
+    """The place that the innermost frame of the user's own code has reached."""
+    frame = user_frame()
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def site_of(place: Place | str | None) -> str:
+    """A place as ``file:line``; ``?`` for none; what is a text already stays."""
+    return sites_of([place])[0]
+
+
+def sites_of(places: Iterable[Place | str | None]) -> list[str]:
+    """Several places; what is a text already stays."""
+    lines: dict[int, dict[int, int | None]] = {}  # of each code object the line of each instruction
+    found = []
+    for place in places:
+        if isinstance(place, str) or place is None:
+            found.append(place or "?")
+            continue
+        code, offset = place
+        if id(code) not in lines:
+            lines[id(code)] = {at: line for begin, end, line in code.co_lines() for at in range(begin, end)}
+        found.append(f"{code.co_filename}:{lines[id(code)].get(offset) or code.co_firstlineno}")
+    return found
+
+
+def user_site() -> str:
+    """``file:line`` of the innermost line of the user's own code, ``?`` when there is none.
+
+    >>> user_site().startswith("<doctest microbp.calls.user_site")
+    True
+    """
+    return site_of(user_place())
+
+
+def line_of(site: str) -> str:
+    """``file:line``, the file relative to the current directory if it is inside."""
+    return site.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+# ------------------------------------------------------------------------------------- what he has given
 _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real, complex: numbers.Complex}
 #: What the other package is for, which the library does not import.
 _DRAWING = ("animate", "draw", "draw_step", "page", "picture")
@@ -109,15 +250,11 @@ def _methods(kind: type) -> Iterator[tuple[str, Any]]:
 
 def accidental(error: Exception) -> bool:
     """Whether an error has happened to the library, rather than been raised by it or by the user's code."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    assert trace is not None, "it has been raised"
-    code = trace.tb_frame.f_code
+    code, raised = _came_up(error)
     if code.co_filename == __file__:
         return False  # the arguments did not fit the signature: Python has named the one
-    raised = code.co_filename.startswith(_FOLDERS) and code.co_code[trace.tb_lasti] == _RAISE
-    return not (raised or isinstance(error, MicrobpError) or of_users(error, _FOLDERS))
+    ours = raised and code.co_filename.startswith(_FOLDERS)
+    return not (ours or isinstance(error, MicrobpError) or of_users(error, _FOLDERS))
 
 
 def _wrong(function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> str:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from microbp.answers import AnswerRow, check_answers
 from microbp.answers.claims import whole_decimals
+from microbp.calls import user_scope
 from microbp.graph import Graph
-from microbp.recording.sites import user_scope
 from microbp.sweeps import backward
 from microbp.text import LANGUAGES, Shown, Table, did_you_mean, number, quoted, safe, shown
 from microbp.text import language as spelled

@@ -9,27 +9,28 @@ from __future__ import annotations
 import gc
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from itertools import accumulate, count, pairwise
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microbp.backward import backward_order, gradient_of, refuse_others
+from microbp.bounds import LARGEST
+from microbp.calls import line_of, sites_of
+from microbp.errors import TooManyValues
 from microbp.labels import Path, Variables, names_of
-from microbp.lazy import cached_property
 from microbp.native import extension
 from microbp.node import Node as Fields
 from microbp.notation import formula
 from microbp.recording.groups import GroupPath, callers, group_paths
-from microbp.recording.sites import sites_of
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
 from microbp.text import shown as safe_name
 from microbp.value import Value, as_number, noted
 
-__all__ = ["Graph", "Input", "Node"]
+__all__ = ["Graph", "Input", "Node", "bounded", "cached_property"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
@@ -41,6 +42,37 @@ _COLUMNS: dict[str, type] = {
 _LABELS: dict[str, tuple[type, ...]] = {
     "names": (str,), "named": (bool,), "sites": (str, type(None)), "groups": (tuple,), "paths": (tuple,),
 }  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+class cached_property(Generic[T]):  # noqa: N801 (used like a function)
+    """Computed when it is asked for first, then an attribute of the object.
+
+    As in ``functools``, without the lock that it has there before Python 3.12: that belongs to all objects of
+    a class, is held while one computes, and is copied locked by a fork.
+
+    >>> class Circle:
+    ...     radius = 2.0
+    ...     @cached_property
+    ...     def area(self):
+    ...         return 3.0 * self.radius**2
+    >>> circle = Circle()
+    >>> circle.area, vars(circle)
+    (12.0, {'area': 12.0})
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    @overload
+    def __get__(self, of: None, owner: type) -> cached_property[T]: ...
+    @overload
+    def __get__(self, of: object, owner: type) -> T: ...
+    def __get__(self, of: Any, owner: type) -> Any:
+        """The attribute; of two threads that compute it at once, both get the same."""
+        return self if of is None else vars(of).setdefault(self.compute.__name__, self.compute(of))
 
 
 class Input(NamedTuple):
@@ -106,6 +138,30 @@ class Node(_Fields):
         """The numbers of its operands."""
         nodes = self.graph.nodes
         return [nodes[x].data if isinstance(x, int) else x for x in self.operands]
+
+    @property
+    def operand_names(self) -> list[str]:
+        """The name of each operand; a literal as it is written."""
+        nodes = self.graph.nodes
+        return [nodes[each].name if isinstance(each, int) else repr(each) for each in self.operands]
+
+    @property
+    def operand_words(self) -> list[str]:
+        """``a = x``, ``w[1] = W[0,1]`` for each operand."""
+        if self.rule is None:
+            return []
+        words: list[str] = []
+        for arg, entry in zip(self.rule.args, self.rule.split(self.operand_names), strict=True):
+            if type(entry) is list:
+                words += [f"{arg}[{i}] = {name}" for i, name in enumerate(entry)]
+            else:
+                words.append(f"{arg} = {entry}")
+        return words
+
+    @property
+    def where(self) -> str:
+        """Its name and, if it is known, its line."""
+        return self.name if self.site is None else f"{self.name} ({line_of(self.site)})"
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -310,6 +366,11 @@ class Graph(Columns):
         """The node of the value that the graph computes; of several, the last one given."""
         return self.nodes[self.roots[-1]]
 
+    @property
+    def title(self) -> str:
+        """``loss = 0.5``: the root, by its name if it has one, and its number."""
+        return f"{self.root.name if self.root.named else 'loss'} = {self.root.data:.8g}"
+
     def __len__(self) -> int:
         return len(self.op)
 
@@ -444,6 +505,25 @@ class Graph(Columns):
         if damage:
             raise ValueError(f"{wrong}: {damage}")
         return Graph._with(record)
+
+
+def bounded(reader: str, graph: Sized) -> None:
+    """Refuse a graph that is too large for a reader.
+
+    >>> try:
+    ...     bounded("explain()", range(1_000_000))
+    ... except TooManyValues as error:
+    ...     limit, instead = str(error).split(": ")
+    >>> limit
+    'explain() takes graphs of up to 100,000 values, and this one has 1,000,000'
+    >>> instead
+    'read the loss of one sample, or a Value further inside'
+    """
+    most, instead = LARGEST[reader]
+    if len(graph) > most:
+        raise TooManyValues(
+            f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
+        )
 
 
 # ----------------------------------------------------------------------------------------- from Values

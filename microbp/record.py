@@ -15,12 +15,12 @@ from typing import Any
 from weakref import ref
 
 from microbp.backward import gradient_of, passed_again, refuse_others
+from microbp.calls import user_place, user_site, users
 from microbp.compiled import CODES, SCOPE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.native import extension
 from microbp.recording.comparisons import taken
 from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
-from microbp.recording.sites import user_place, user_site, users
 from microbp.recording.switches import Switch
 from microbp.rules import RULES, TABLE, Rule
 from microbp.text import shown

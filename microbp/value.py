@@ -20,7 +20,7 @@ from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from microbp.backward import FROZEN, backward_order
-from microbp.calls import told
+from microbp.calls import site_of, told, user_site
 from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
@@ -28,7 +28,6 @@ from microbp.native import extension
 from microbp.node import FIELDS, Node
 from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
-from microbp.recording.sites import site_of, user_site
 from microbp.rules import Rule
 from microbp.text import shown
 

@@ -23,7 +23,7 @@ from microbp import (
     no_grad,
     select,
 )  # fmt: skip
-from microbp.check.words import line_of
+from microbp.calls import line_of
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 
 pytestmark = pytest.mark.usefixtures("sites")

@@ -31,14 +31,12 @@ text        what a person reads, in any medium
 recording   how a Value is recorded
 errors      every exception class
 bounds      how large a graph each reader takes
-lazy        computed when it is asked for first
 files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX
 compiled  a row as Python functions
-recording.sites  where in the user's code something happened
-calls       a call that fails by accident is told by its argument
+calls       the user's own code: the line that called, and what was wrong in a call
 sweeps      the columns of a graph, and the walks over them
 native      the machine in C: programs over the columns of a graph, and Values
 recording.groups  which values were recorded together
@@ -326,7 +324,7 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"calls.told_in", "debug.trace.as_recorded",
-          "recording.sites.user_scope", "files.write_file", "text.did_you_mean",
+          "calls.user_scope", "files.write_file", "text.did_you_mean",
           "sweeps.backward", "sweeps.dependents", "sweeps.rows", "text.columns",
           "text.cut", "text.quoted", "text.safe", "text.shown"}  # fmt: skip
 

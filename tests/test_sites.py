@@ -22,7 +22,7 @@ from support import here
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, record_sites
-from microbp.recording.sites import sites_of, user_frame, user_scope, user_site
+from microbp.calls import sites_of, user_frame, user_scope, user_site
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp import Graph, Module, Trace, Value
-from microbp.recording.sites import user_scope
+from microbp.calls import user_scope
 from microbp.text import quoted
 from viz.colours import DARK, LIGHT, Theme
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from microbp.answers.structure import Flags, Structure
 from microbp.answers.words import element, several
 from microbp.errors import NoGradientError
+from microbp.graph import cached_property
 from microbp.labels import variable_names
-from microbp.lazy import cached_property
 from microbp.sweeps import Floats, Integers, dependents
 from microbp.text import did_you_mean, quoted, shown
 from microbp.value import Value, describe

@@ -18,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers.words import Told, say, several, shown
-from microbp.bounds import bounded
 from microbp.compiled import compiled
-from microbp.graph import Graph
+from microbp.graph import Graph, bounded, cached_property
 from microbp.labels import layer_path, text_of
-from microbp.lazy import cached_property
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Floats, Integers, backward
 from microbp.value import Value

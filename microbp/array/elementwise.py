@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from microbp.calls import told
+from microbp.calls import told, user_site
 from microbp.errors import UndefinedOperation
 from microbp.record import record
 from microbp.recording.comparisons import compare
-from microbp.recording.sites import user_site
 from microbp.rules import RULES
 from microbp.value import Value, as_number
 

@@ -18,15 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.backward import upstream_gradients
-from microbp.bounds import bounded
+from microbp.calls import user_scope
 from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge, same, tried
 from microbp.check.report import Accumulation, AuditReport, AuditRow
-from microbp.check.words import named, operand_words
 from microbp.compiled import compiled, compiled_complex, local_derivative
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node
-from microbp.recording.sites import user_scope
+from microbp.graph import Graph, Node, bounded
 from microbp.rules import Rule
 from microbp.sweeps import backward
 from microbp.text import number
@@ -87,13 +85,13 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         key = node.rule, *operands_of(node, numbers), node.local_derivatives
         if key not in known:
             known[key] = verdicts(node, numbers)
-        each = zip(operand_words(graph, node), node.local_derivatives, known[key], strict=True)
+        each = zip(node.operand_words, node.local_derivatives, known[key], strict=True)
         for operand, stated, found in each:
             if found is not None and stated is not None:
                 rows.append(AuditRow(name, rule, operand, stated, *found[:3], site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
-    report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)
+    report = AuditReport(f"audit({graph.title})", tuple(rows), accumulation)
     if show:
         report.present()
     return report

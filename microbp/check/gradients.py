@@ -20,16 +20,14 @@ import numpy as np
 
 from microbp.array.loops import masked
 from microbp.backward import upstream_gradients
-from microbp.bounds import bounded
+from microbp.calls import line_of, user_scope
 from microbp.check import measure
 from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
 from microbp.check.report import GradientReport, GradientRow
-from microbp.check.words import line_of, named, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
-from microbp.graph import Graph
+from microbp.graph import Graph, bounded
 from microbp.labels import variable_names
-from microbp.recording.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
 from microbp.text import number, quoted
 from microbp.value import Value, as_number, describe
@@ -393,7 +391,7 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     state = grad_state(case.graph, case.gradients)
     notes += [] if state in ("not computed", "holds 1 backward pass") else [f"grad: {state}"]
     source = "back-propagated" if claimed is None else "claimed"
-    return GradientReport(f"check_gradients({named(case.graph)})", rows, tuple(notes), source)
+    return GradientReport(f"check_gradients({case.graph.title})", rows, tuple(notes), source)
 
 
 class _Recorded:
@@ -517,8 +515,8 @@ class _Recorded:
             others = len({node.position for node, *_ in of}) - 1
             for node, i, one in of[:1]:
                 why = WHY[word].format(
-                    rule=node.rule and node.rule.name, where=where(node), why=one.why,
-                    operand=operand_words(self.graph, node)[i], stated=number(node.local_derivatives[i]),
+                    rule=node.rule and node.rule.name, where=node.where, why=one.why,
+                    operand=node.operand_words[i], stated=number(node.local_derivatives[i]),
                     measured=number(one.measured), more=f", and {others} more" if others else "",
                 )  # fmt: skip
                 return found._replace(word=word, why=why)

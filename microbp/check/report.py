@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from microbp.check.words import line_of
+from microbp.calls import line_of
 from microbp.text import Shown, Table
 
 

@@ -16,10 +16,10 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from microbp import Graph, Value
+from microbp.calls import user_locals, user_scope, user_site
 from microbp.cli.command import CommandError, nearest
 from microbp.debug.trace import as_recorded
 from microbp.record import with_sites
-from microbp.recording.sites import user_locals, user_scope, user_site
 from microbp.text import did_you_mean
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]

@@ -19,9 +19,8 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
-from microbp.graph import Graph, Node
+from microbp.graph import Graph, Node, cached_property
 from microbp.labels import text_of
-from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
 

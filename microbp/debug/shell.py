@@ -17,8 +17,8 @@ from math import inf
 from types import BuiltinFunctionType
 from typing import IO, Any
 
+from microbp.calls import line_of, user_scope
 from microbp.check.auditing import verdicts
-from microbp.check.words import line_of, operand_words
 from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, Refusal, breakpoint_at
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
@@ -28,7 +28,6 @@ from microbp.debug.trace import Contribution, Trace, trace
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import NUMBER, plain_name, plain_number
-from microbp.recording.sites import user_scope
 from microbp.text import Table, counted, did_you_mean, has_colour, quoted, readable, within_encoding, write
 from microbp.value import Value
 
@@ -480,7 +479,7 @@ class Shell(cmd.Cmd):
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
         found = verdicts(node, self.graph.data.tolist())
-        told = zip(operand_words(self.graph, node), node.local_derivatives, found, strict=True)
+        told = zip(node.operand_words, node.local_derivatives, found, strict=True)
         rows = [
             (words, stated, each.measured, ": ".join(filter(None, (each.word, each.why))))
             for words, stated, each in told if each is not None

@@ -17,15 +17,12 @@ from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from microbp.bounds import bounded
+from microbp.calls import line_of, user_scope
 from microbp.check.auditing import otherwise
-from microbp.check.words import line_of
 from microbp.debug.formulas import Formulas, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
-from microbp.graph import Graph, Node
+from microbp.graph import Graph, Node, bounded, cached_property
 from microbp.labels import Variables
-from microbp.lazy import cached_property
-from microbp.recording.sites import user_scope
 from microbp.text import Shown, Table, counted, quoted, shown
 from microbp.value import Value
 

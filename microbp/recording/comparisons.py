@@ -18,8 +18,8 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 from weakref import ref
 
+from microbp.calls import Place, site_of, user_place
 from microbp.recording.groups import asked_for
-from microbp.recording.sites import Place, site_of, user_place
 from microbp.recording.switches import Switch
 
 __all__ = [

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from microbp.calls import user_level
 from microbp.errors import GrowingGraphWarning
-from microbp.recording.sites import user_level
 
 __all__ = [
     "SEEN", "note_computed", "renewed", "steps_in", "warn_of_growing", "warn_of_left", "warn_of_lost",

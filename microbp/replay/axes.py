@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.lazy import cached_property
+from microbp.graph import cached_property
 from microbp.replay.code import Tree, call, index, method, name, number, put_together, scaled, transposed
 from microbp.sweeps import Floats, Integers
 

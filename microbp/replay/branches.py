@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.calls import user_level
 from microbp.errors import BranchChanged, BranchWarning
 from microbp.graph import Graph
 from microbp.recording.comparisons import SIGNS, TAKEN, Compared, comparisons_of
-from microbp.recording.sites import user_level
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, capture
 from microbp.sweeps import Floats

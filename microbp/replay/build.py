@@ -21,13 +21,13 @@ from weakref import ref
 import numpy as np
 
 from microbp.array import array
+from microbp.calls import user_level
 from microbp.errors import BranchWarning
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
 from microbp.outside import MOST, PLAIN, Asked, Outside, held_by, is_iterator, of_library, words_of
 from microbp.record import with_sites
 from microbp.recording.comparisons import Compared, tracing, watched, watching
-from microbp.recording.sites import user_level
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import capture_values

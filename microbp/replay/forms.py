@@ -22,7 +22,7 @@ from weakref import ref
 
 import numpy as np
 
-from microbp.lazy import cached_property
+from microbp.graph import cached_property
 from microbp.native import Machine, engine
 from microbp.replay import faults
 from microbp.replay.axes import Array

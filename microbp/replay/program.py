@@ -14,7 +14,7 @@ import numpy as np
 from microbp.array.loops import masked, unequal
 from microbp.backward import gradient_of
 from microbp.errors import NoGradientError, StaleProgram
-from microbp.lazy import cached_property
+from microbp.graph import cached_property
 from microbp.native import Machine
 from microbp.recording.comparisons import taken, watching
 from microbp.replay.branches import Guards

@@ -21,16 +21,15 @@ import numpy as np
 from microbp import functions
 from microbp.array import array, data_of
 from microbp.backward import backward_order
+from microbp.calls import of_users
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
-from microbp.graph import Graph
-from microbp.lazy import cached_property
+from microbp.graph import Graph, cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
 from microbp.optim import Optimiser
 from microbp.outside import Asked, Outside
 from microbp.recording.comparisons import tracing, watched
-from microbp.recording.sites import of_users
 from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program

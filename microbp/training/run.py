@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.calls import user_level
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
-from microbp.lazy import cached_property
+from microbp.graph import cached_property
 from microbp.optim import SGD, Optimiser, WarmUp, clip
 from microbp.outside import Outside, sealed
-from microbp.recording.sites import user_level
 from microbp.text import shown
 from microbp.training import given
 from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from microbp.calls import user_scope, user_site
 from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
 from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
 from microbp.debug.trace import given_to
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
 from microbp.record import with_sites
-from microbp.recording.sites import user_scope, user_site
 from microbp.text import quoted
 from microbp.training import History, NotFinite
 from microbp.value import Value
@@ -90,7 +90,7 @@ def diagnose(
     if isinstance(loss, Value | Graph):
         graph = given_to("diagnose()", loss, names)
         root = graph.root
-        title = f"diagnose({root.name if root.named else 'loss'} = {root.data:.8g})"
+        title = f"diagnose({graph.title})"
         if not root.requires_grad or root.rule is None:  # a constant, or a leaf
             key = "not computed" if root.requires_grad else "constant"
             found = words.finding("unreached", key, root, name=root.name, x=root.data)

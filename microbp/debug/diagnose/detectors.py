@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from microbp.check.auditing import changes_in, verdicts
 from microbp.check.gradients import mapped
 from microbp.check.measure import EPS
-from microbp.check.words import operand_names, operand_words, where
 from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
@@ -180,7 +179,7 @@ def not_finite_data(case: Case) -> Told:
         entered, arose = "given", f"{facts['what']} made"
         if odd:
             entered, arose = "given to an operation", "nan from infinity"
-        operands = zip(operand_names(case.graph, node), node.numbers, strict=True)
+        operands = zip(node.operand_names, node.numbers, strict=True)
         numbers, key = [(node.name, node.data), *operands], entered if node in given else arose
         yield case.found("not finite", key, node, hit, numbers, **facts)
     for node in swallowing[:MOST]:
@@ -190,7 +189,7 @@ def not_finite_data(case: Case) -> Told:
 
 def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
     """What of the numbers is not finite; the operands with theirs, first those that are not finite."""
-    named = zip(operand_names(case.graph, node), node.operands, node.numbers, strict=True)
+    named = zip(node.operand_names, node.operands, node.numbers, strict=True)
     told = {name if isinstance(each, float) else f"{name} = {x:.5g}": x for name, each, x in named}
     at = case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
     return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
@@ -287,7 +286,7 @@ def wrong_rules(case: Case) -> Told:
             others = dict.fromkeys(each.name for each, _, _ in wrong if each is not node)
             yield case.found(
                 "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
-                operand=operand_words(case.graph, node)[place], stated=stated, measured=right,
+                operand=node.operand_words[place], stated=stated, measured=right,
                 ratio=say("sign") if stated == -right else ratio,
                 again=say.listed(others),
             )  # fmt: skip
@@ -300,7 +299,7 @@ def unreached(case: Case) -> Told:
     leaves = [node for node in graph if node.rule is None]
     free = [node for node in leaves if not node.requires_grad]
     missing = [(name, x) for name, x in case.parameters if not isinstance(x, Node) or not x.requires_grad]
-    listed = say.listed(map(where, free))
+    listed = say.listed(node.where for node in free)
     if not missing and len(free) == len(leaves):
         facts = {"name": graph.root.name, "leaves": listed}
         yield case.found("unreached", "constant leaves", graph.root, **facts)
@@ -315,9 +314,9 @@ def unreached(case: Case) -> Told:
         reason: tuple[Any, ...] = "frozen", "", "", None
         if position is None and copy is not None:
             site = next((graph.nodes[user].site for user, _ in users[copy.position]), None)
-            reason = "detached", name, where(copy), site
+            reason = "detached", name, copy.where, site
         elif position is None and literal is not None:
-            reason = "taken as .data", name, where(literal), literal.site
+            reason = "taken as .data", name, literal.where, literal.site
         elif position is None:
             reason = "disconnected", "", "", None
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
@@ -377,7 +376,7 @@ class Use:
 
     def __init__(self, case: Case, node: Node, place: int) -> None:
         self.case, self.node, self.place, self.rule = case, node, place, node.operation
-        names, self.data = operand_names(case.graph, node), node.numbers
+        names, self.data = node.operand_names, node.numbers
         self.x, half = self.data[place], (len(names) - 1) // 2
         #: Where the factor stands that the operand is multiplied by.
         self.partner = 1 - place if self.rule == "mul" else None
@@ -419,7 +418,7 @@ class Use:
             if node.operation == "dot":
                 weights, inputs, bias = node.rule.split(data)
                 terms = [bias, *(w * x for w, x in zip(weights, inputs, strict=True))]
-            pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
+            pairs = [*zip(node.operand_names, node.operands, data, strict=True)]
             zero = [case.graph.nodes[each] for _, each, x in pairs if isinstance(each, int) and not x]
             if not zero or (node.operation in ADDING and any(terms)):
                 at = dict.fromkeys(f"{name} = {x:.5g}" for name, each, x in pairs if isinstance(each, int))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from microbp.check.words import line_of
+from microbp.calls import line_of
 from microbp.graph import Node
 from microbp.text import Shown, Table, language, sentence
 
