@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.array import Array
-from microbp.backward import backward_order, upstream_gradients
 from microbp.compiled import condition, local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
+from microbp.node import backward_order, upstream_gradients
 from microbp.record import record
 from microbp.recording.comparisons import taken
 from microbp.rules import RULES, Corner, Rule, row

@@ -16,19 +16,19 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.backward import backward_order, gradient_of, refuse_others
 from microbp.bounds import LARGEST
 from microbp.calls import line_of, sites_of
 from microbp.errors import TooManyValues
 from microbp.labels import Path, Variables, names_of
 from microbp.native import extension
 from microbp.node import Node as Fields
+from microbp.node import backward_order, gradient_of, noted, refuse_others
 from microbp.notation import formula
 from microbp.recording.groups import GroupPath, callers, group_paths
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
 from microbp.text import shown as safe_name
-from microbp.value import Value, as_number, noted
+from microbp.value import Value, as_number
 
 __all__ = ["Graph", "Input", "Node", "bounded", "cached_property"]
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from microbp.node import are_leaves
 from microbp.text import named as safe_name
 from microbp.text import quoted
-from microbp.value import Value, are_leaves
+from microbp.value import Value
 
 __all__ = [
     "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths",

@@ -7,22 +7,210 @@ local derivative. A literal on the left changes places with the Value on the rig
 where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose
 number was changed the number before in ``_da``. This layout, rather than tuples throughout, keeps a recorded
 binary operation to one object.
+
+The backward pass, reverse mode over what a node remembers, knows no more of it than that.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from microbp.backward import FROZEN, add_gradients
 from microbp.compiled import operator, unary
 from microbp.native import extension
+from microbp.recording.groups import Group
+from microbp.recording.updates import steps_in, warn_of_steps
+from microbp.text import shown
 
-__all__ = ["FIELDS", "Node"]
+__all__ = [
+    "FIELDS", "FROZEN", "Node", "add_gradients", "are_leaves", "backward_order", "gradient_of", "noted",
+    "numbers_of", "passed_again", "refuse_others", "taking_gradients", "upstream_gradients",
+]  # fmt: skip
+
+V = TypeVar("V")
 
 #: The names of the fields.
 FIELDS = ("_a", "_b", "_da", "_data", "_db", "_note", "_pending", "_rule", "_upstream", "grad")
+#: Stands in ``_b`` of a leaf that takes no gradient.
+FROZEN = False
 
 
+def noted(note: Any) -> tuple[Any, ...]:
+    """The name, the place and the group in a note, which holds what there is of them."""
+    if type(note) is tuple:
+        return note[:3]
+    return (None, None, note) if type(note) is Group else (note, None, None)
+
+
+_number: Callable[[Any], float] = attrgetter("_data")
+_rule_of: Callable[[Any], Any] = attrgetter("_rule")
+_mark_of: Callable[[Any], Any] = attrgetter("_b")
+
+
+def are_leaves(values: Iterable[Any]) -> bool:
+    """Whether none of several Values was computed."""
+    return not any(map(_rule_of, values))
+
+
+def taking_gradients(leaves: Iterable[Any]) -> list[bool]:
+    """Of several leaves, ``requires_grad``."""
+    return [mark is None for mark in map(_mark_of, leaves)]
+
+
+def numbers_of(values: Iterable[Any]) -> list[float]:
+    """The numbers of several Values, which are not noted as taken out of a graph."""
+    return [*map(_number, values)]
+
+
+# --------------------------------------------------------------------------------- the backward pass
+#: One pass at a time: passes of two threads may share parameters.
+_one_pass = threading.RLock()
+# In a new process nobody's pass is running; what one has left behind, the next one clears away.
+os.register_at_fork(after_in_child=lambda: globals().update(_one_pass=threading.RLock()))
+#: The nodes that a running pass has counted; at the start of one, what an interrupted one left.
+_counted: list[Any] = []
+
+
+def refuse_others(roots: list[Any]) -> None:
+    """TypeError for what is no Value, before it stands among the nodes that are to be cleared."""
+    for each in roots:
+        if not hasattr(each, "_rule"):
+            kind = type(each).__name__
+            raise TypeError(f"a graph is what a Value was computed from, not an object of type {kind}")
+
+
+def _order(root: Any, gradients: bool = False) -> list[Any]:
+    """All that ``root`` was computed from, in the order of a backward pass: each node after its uses.
+
+    Kahn's algorithm, breadth first, so that the order depends on the graph alone, never on addresses
+    or hash seeds. With ``gradients`` those of a pass are in the ``_upstream`` of the nodes.
+    """
+    global _counted
+    if extension is not None:
+        order: list[Any] = extension.order(root, gradients)
+        return order
+    refuse_others([root])
+    for node in _counted:
+        node._pending = None
+    # First count the uses of each node beyond one; None: not reached yet.
+    reached = _counted = [root]
+    for node in reached:
+        for operand in _operands(node):
+            if operand._pending is None:
+                reached.append(operand)  # before it is marked: Ctrl-C may come between
+                operand._pending = 0
+            else:
+                operand._pending += 1
+    # A node is ready when the last of its uses has passed its gradient on. The last operand goes
+    # first, so that the reverse of this order reads like the formula.
+    ready = [root]
+    for node in ready:
+        for operand in reversed(_operands(node)):
+            if operand._pending:
+                operand._pending -= 1
+            else:
+                operand._pending = None
+                ready.append(operand)
+    _counted = []
+    if gradients:
+        _pass_on(ready, keep=False)
+    return ready
+
+
+def _operands(node: Any) -> Sequence[Any]:
+    """Those that are no literals, in the order of the node's fields."""
+    if node._a is not None:
+        return (node._a,) if node._db is None else (node._a, node._b)
+    if node._db is None:
+        return ()
+    return [each for each, local in zip(node._b, node._db) if local is not None]  # noqa: B905 (hot loop)
+
+
+def _pass_on(order: Sequence[Any], *, keep: bool) -> None:
+    """The chain rule, node after node: ``_upstream`` is added to ``grad`` once it is complete."""
+    for node in order:
+        node._upstream = 0.0
+        if keep and type(node.grad) is not float and node.grad is not None and node._b is not FROZEN:
+            node.grad = gradient_of(node)  # before any of them has changed
+    order[0]._upstream = 1.0
+    for node in order:
+        upstream = node._upstream
+        if keep and node._b is FROZEN:
+            node.grad = None
+        elif keep:
+            node.grad = upstream if node.grad is None else node.grad + upstream
+        if node._a is not None:
+            if node._db is not None:
+                node._b._upstream += upstream * node._db
+            node._a._upstream += upstream * node._da
+        elif node._db is not None:
+            for operand, local in zip(reversed(node._b), reversed(node._db)):  # noqa: B905 (hot loop)
+                if local is not None:
+                    operand._upstream += upstream * local
+
+
+def gradient_of(value: Any) -> float:
+    """What is held in ``value.grad``, a plain attribute in which anybody may put anything, as a float.
+
+    Raises TypeError where it is no real number.
+    """
+    grad: Any = value.grad
+    if type(grad) is float or (isinstance(grad, Real) and not isinstance(grad, bool)):
+        return float(grad)
+    name = "a value" if value.name is None else shown(value.name)
+    raise TypeError(
+        f"the grad of {name} is {shown(repr(value.grad))}, which is no real number; "
+        "set it to a float, or to None"
+    )
+
+
+def upstream_gradients(root: Any) -> dict[int, float]:
+    """∂root/∂v by ``id(v)``, for all values v that take a gradient; no ``grad`` is touched.
+
+    >>> from microbp import Value
+    >>> x = Value(3.0)
+    >>> upstream_gradients(x * x)[id(x)], x.grad
+    (6.0, None)
+    """
+    with _one_pass:
+        return {id(v): v._upstream for v in _order(root, gradients=True) if v.requires_grad}
+
+
+def backward_order(root: V) -> list[V]:
+    """``root`` and all that it was computed from, in the order in which a backward pass visits them.
+
+    Each comes after everything that it was used in. Reversed, it is a topological order of the
+    forward computation.
+
+    >>> from microbp import Value
+    >>> x = Value(2.0)
+    >>> [v.data for v in backward_order(x * x + 1.0)]
+    [5.0, 4.0, 2.0]
+    """
+    with _one_pass:
+        return _order(root)
+
+
+def add_gradients(root: Any) -> None:
+    """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
+    with _one_pass:
+        order = _order(root)
+        _pass_on(order, keep=True)
+    last = order[-1]
+    if root.grad == 1.0 and last.grad is not None and last.grad != last._upstream:
+        passed_again(order)
+
+
+def passed_again(order: list[Any]) -> None:
+    """A new graph has passed gradients to a leaf that was in a pass before: a warning where it has grown."""
+    warn_of_steps(steps_in(order))
+
+
+# ---------------------------------------------------------------------------------------- the node
 if not TYPE_CHECKING and extension is not None:
     Node = extension.Node
 else:

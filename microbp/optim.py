@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
+from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
-from microbp.value import Value, are_leaves, as_number, describe
+from microbp.value import Value, as_number, describe
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",

@@ -14,11 +14,11 @@ from numbers import Real
 from typing import Any
 from weakref import ref
 
-from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.calls import user_place, user_site, users
 from microbp.compiled import CODES, SCOPE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.native import extension
+from microbp.node import gradient_of, passed_again, refuse_others
 from microbp.recording.comparisons import taken
 from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
 from microbp.recording.switches import Switch

@@ -19,21 +19,19 @@ from operator import attrgetter
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
-from microbp.backward import FROZEN, backward_order
 from microbp.calls import site_of, told, user_site
 from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
-from microbp.node import FIELDS, Node
+from microbp.node import FIELDS, FROZEN, Node, backward_order, noted, numbers_of
 from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
 from microbp.rules import Rule
 from microbp.text import shown
 
 __all__ = [
-    "TRACED_AS", "Swapped", "Value", "are_leaves", "as_number", "constant", "describe", "noted", "numbers_of",
-    "set_names", "set_numbers", "taking_gradients",
+    "TRACED_AS", "Swapped", "Value", "as_number", "constant", "describe", "set_names", "set_numbers",
 ]  # fmt: skip
 
 
@@ -351,32 +349,7 @@ class Swapped(NamedTuple):
 
 
 # ------------------------------------------------------------------------------- what helps it
-def noted(note: Any) -> tuple[Any, ...]:
-    """The name, the place and the group in a note, which holds what there is of them."""
-    if type(note) is tuple:
-        return note[:3]
-    return (None, None, note) if type(note) is Group else (note, None, None)
-
-
-_number: Callable[[Value], float] = attrgetter("_data")
-_rule_of: Callable[[Value], Any] = attrgetter("_rule")
-_mark_of: Callable[[Value], Any] = attrgetter("_b")
 _note_of: Callable[[Value], Any] = attrgetter("_note")
-
-
-def are_leaves(values: Iterable[Value]) -> bool:
-    """Whether none of several Values was computed."""
-    return not any(map(_rule_of, values))
-
-
-def taking_gradients(leaves: Iterable[Value]) -> list[bool]:
-    """Of several leaves, ``requires_grad``."""
-    return [mark is None for mark in map(_mark_of, leaves)]
-
-
-def numbers_of(values: Iterable[Value]) -> list[float]:
-    """The numbers of several Values, which are not noted as taken out of a graph."""
-    return [*map(_number, values)]
 
 
 def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:

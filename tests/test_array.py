@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import microbp
 from microbp import Array, Graph, NoGradientError, UndefinedOperation, Value, array, data_of, grad_of
-from microbp.backward import backward_order
+from microbp.node import backward_order
 
 RNG = np.random.default_rng(5)
 W = RNG.uniform(-1.0, 1.0, (2, 3))

@@ -26,8 +26,8 @@ from support import bits, in_threads, live_values, pure
 
 import microbp
 from microbp import Graph, NoGradientError, UndefinedOperation, Value, grad, no_grad
-from microbp import backward as engine
-from microbp.backward import backward_order, upstream_gradients
+from microbp import node as engine
+from microbp.node import backward_order, upstream_gradients
 from microbp.record import record
 from microbp.rules import TABLE
 

@@ -17,7 +17,6 @@ from support import planted as misstated
 import microbp.check.auditing
 import microbp.check.gradients
 from microbp.array import array
-from microbp.backward import backward_order, upstream_gradients
 from microbp.check import (
     AuditRow,
     Derivative,
@@ -31,6 +30,7 @@ from microbp.errors import NoGradientError, UndefinedOperation
 from microbp.functions import clip, log, maximum, relu, select, softmax, sqrt
 from microbp.functions import max as largest
 from microbp.graph import Graph
+from microbp.node import backward_order, upstream_gradients
 from microbp.record import no_grad, record, record_sites
 from microbp.rules import RULES, Rule, add, row
 from microbp.value import Value

@@ -10,8 +10,8 @@ import pytest
 from support import here
 
 from microbp import MLP, Layer, Module, Neuron, Value, losses
-from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
+from microbp.node import upstream_gradients
 
 pytestmark = pytest.mark.usefixtures("sites")
 

@@ -14,7 +14,7 @@ from strategies import REFERENCE, Program, programs
 
 import microbp
 from microbp import Array, Graph, NoGradientError, Value, array, data_of, grad, no_grad
-from microbp.backward import backward_order
+from microbp.node import backward_order
 from microbp.record import record
 
 

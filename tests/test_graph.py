@@ -19,8 +19,8 @@ from strategies import Program, programs
 
 import microbp
 from microbp import Graph, Node, Value, record_sites
-from microbp.backward import backward_order
 from microbp.labels import variable_names
+from microbp.node import backward_order
 from microbp.record import record
 from microbp.rules import RULES, row
 

@@ -43,8 +43,7 @@ recording.groups  which values were recorded together
 recording.switches  what is on while anybody is inside
 recording.comparisons  what comparisons of Values remember
 recording.updates  the steps of parameters, outside the graph and in it
-backward    the backward pass
-node  what a Value is made of, in Python or in C
+node        what a Value is made of, in Python or in C, and the backward pass
 lecture  the names that a Value shares with micrograd and its lecture
 value       Value
 record  recording, and what is not recorded

@@ -19,7 +19,7 @@ from support import METHODS, OPERATORS, bits, here, in_threads
 
 import microbp
 from microbp import UndefinedOperation, Value, no_grad, record_sites
-from microbp.backward import backward_order
+from microbp.node import backward_order
 from microbp.record import record
 from microbp.rules import RULES, TABLE, Rule, row
 

@@ -13,7 +13,7 @@ from strategies import Program, polynomials, programs
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value
-from microbp.backward import backward_order, upstream_gradients
+from microbp.node import backward_order, upstream_gradients
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.sweeps import backward, dependents, forward, rows

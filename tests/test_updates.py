@@ -12,7 +12,7 @@ from support import here
 
 import microbp
 from microbp import GrowingGraphWarning, Module, Value, array, data_of, grad_of
-from microbp.backward import backward_order
+from microbp.node import backward_order
 from microbp.optim import SGD
 
 X = np.random.default_rng(2).normal(size=(12, 3))

@@ -29,7 +29,7 @@ from support import METHODS, OPERATORS, bits, blocks
 
 import microbp
 from microbp import BranchError, Graph, NoGradientError, UndefinedOperation, Value, record_sites
-from microbp.backward import backward_order
+from microbp.node import backward_order
 from microbp.record import record
 from microbp.recording.comparisons import comparisons_of
 from microbp.rules import RULES

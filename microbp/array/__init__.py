@@ -14,8 +14,8 @@ import numpy as np
 
 from microbp.array.elementwise import PLAIN, refusal
 from microbp.array.loops import applied, as_objects, each, for_update, holds_values, refuse_masked, unequal
-from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
+from microbp.node import gradient_of
 from microbp.recording.comparisons import taken
 from microbp.recording.updates import note_computed, renewed, warn_of_growing
 from microbp.rules import RULES

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import upstream_gradients
 from microbp.calls import user_scope
 from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge, same, tried
 from microbp.check.report import Accumulation, AuditReport, AuditRow
@@ -25,6 +24,7 @@ from microbp.compiled import compiled, compiled_complex, local_derivative
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node, bounded
+from microbp.node import upstream_gradients
 from microbp.rules import Rule
 from microbp.sweeps import backward
 from microbp.text import number

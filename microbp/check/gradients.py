@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.array.loops import masked
-from microbp.backward import upstream_gradients
 from microbp.calls import line_of, user_scope
 from microbp.check import measure
 from microbp.check.auditing import changes_in, grad_state, sums, verdict
@@ -28,6 +27,7 @@ from microbp.check.report import GradientReport, GradientRow
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, bounded
 from microbp.labels import variable_names
+from microbp.node import upstream_gradients
 from microbp.sweeps import backward, dependents, forward
 from microbp.text import number, quoted
 from microbp.value import Value, as_number, describe

@@ -850,7 +850,7 @@ static inline __attribute__((always_inline)) int reach(Node *root, int far, Node
 
 static int settle(Node *root, Nodes *nodes);
 
-/* Kahn's algorithm as in backward.py. The order takes the place of what was reached, which is never behind it. */
+/* Kahn's algorithm as in node.py. The order takes the place of what was reached, which is never behind it. */
 static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *nodes) {
     int failed;
     while ((failed = reach(root, far, nodes))) {

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from microbp.array.loops import masked, unequal
-from microbp.backward import gradient_of
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.graph import cached_property
 from microbp.native import Machine
+from microbp.node import gradient_of, numbers_of
 from microbp.recording.comparisons import taken, watching
 from microbp.replay.branches import Guards
 from microbp.replay.faults import blame
@@ -23,7 +23,7 @@ from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
 from microbp.text import counted
-from microbp.value import Value, as_number, describe, numbers_of
+from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 

@@ -20,13 +20,13 @@ import numpy as np
 
 from microbp import functions
 from microbp.array import array, data_of
-from microbp.backward import backward_order
 from microbp.calls import of_users
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
 from microbp.graph import Graph, cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
+from microbp.node import backward_order, numbers_of, taking_gradients
 from microbp.optim import Optimiser
 from microbp.outside import Asked, Outside
 from microbp.recording.comparisons import tracing, watched
@@ -34,7 +34,7 @@ from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.training.stored import Stored, Table
-from microbp.value import Value, describe, numbers_of, set_numbers, taking_gradients
+from microbp.value import Value, describe, set_numbers
 
 __all__ = [
     "Batch", "EagerEngine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit", "Update",

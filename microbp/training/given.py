@@ -14,11 +14,12 @@ import numpy as np
 from microbp.array.loops import masked, unequal
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
+from microbp.node import numbers_of
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
 from microbp.text import did_you_mean, shown
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
-from microbp.value import Value, as_number, numbers_of
+from microbp.value import Value, as_number
 
 __all__ = [
     "Settings", "check_schedule", "check_that_all_fits", "optimiser_for", "parameters_of", "refuse",

@@ -30,13 +30,14 @@ from microbp.calls import user_level
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.graph import cached_property
+from microbp.node import numbers_of, taking_gradients
 from microbp.optim import SGD, Optimiser, WarmUp, clip
 from microbp.outside import Outside, sealed
 from microbp.text import shown
 from microbp.training import given
 from microbp.training.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
-from microbp.value import numbers_of, set_numbers, taking_gradients
+from microbp.value import set_numbers
 
 __all__ = ["Interrupts", "Run"]
 

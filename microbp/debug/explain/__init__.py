@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import upstream_gradients
 from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
 from microbp.debug.formulas import ELLIPSIS, Formula, Formulas, Name, Short, number, product, shortened, total
 from microbp.debug.trace import target
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
+from microbp.node import upstream_gradients
 from microbp.notation import Math, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
