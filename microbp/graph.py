@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from microbp.bounds import LARGEST
 from microbp.calls import line_of, sites_of
 from microbp.errors import TooManyValues
-from microbp.labels import Path, Variables, names_of
+from microbp.labels import GroupPath, Path, Variables, callers, group_paths, names_of
 from microbp.native import extension
 from microbp.node import Node as Fields
 from microbp.node import backward_order, gradient_of, noted, refuse_others
 from microbp.notation import formula
-from microbp.recording.groups import GroupPath, callers, group_paths
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
 from microbp.text import shown as safe_name

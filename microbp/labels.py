@@ -1,4 +1,4 @@
-"""What values are called: by their user, by variables, by the modules that hold them.
+"""What values and groups are called: by their user, by variables, by the modules that hold them.
 
 A name that a user gave, to the value or to a variable, is never changed and never means anything else;
 names that are made up give way to all of them. Looking for names visits each object once, without recursion,
@@ -7,6 +7,7 @@ names that are made up give way to all of them. Looking for names visits each ob
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,18 +18,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from microbp.node import are_leaves
+from microbp.recording.groups import Group
 from microbp.text import named as safe_name
 from microbp.text import quoted
 from microbp.value import Value
 
 __all__ = [
-    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths",
-    "parameter_runs", "text_of", "texts_of", "variable_names", "walk",
+    "GroupPath", "Path", "PathName", "Variables", "callers", "contents", "group_paths", "layer_path", "mapped",
+    "names_of", "parameter_paths", "parameter_runs", "text_of", "texts_of", "variable_names", "walk",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
 _PLAIN, _HOLDERS = (float, int, str, bool, type(None)), (Value, list, tuple, dict, np.ndarray)
 
+#: From the outermost group to the innermost: its name, and the number of this call of it.
+GroupPath = tuple[tuple[str, int], ...]
 #: Where a module holds a parameter: attributes, keys and indices, from the outside in.
 Path = tuple[Any, ...]
 Name = TypeVar("Name")
@@ -198,6 +202,19 @@ def texts_of(path: Path, places: Iterable[Any]) -> list[str]:
     return [lead + str(place) for place in places]
 
 
+def mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
+    """What ``each`` gives for a path and what is there, in the shape of a nest of containers."""
+    if isinstance(held, Mapping):
+        return {key: mapped(held[key], each, f"{path}.{key}".lstrip(".")) for key in held}
+    if isinstance(held, list | tuple):
+        return [mapped(inside, each, f"{path}[{i}]") for i, inside in enumerate(held)]
+    if not isinstance(held, np.ndarray):
+        return each(path, held)
+    made = [mapped(held[at], each, path + "".join(f"[{i}]" for i in at)) for at in np.ndindex(held.shape)]
+    plain = all(isinstance(x, float) for x in made)
+    return np.fromiter(made, float if plain else object, len(made)).reshape(held.shape)
+
+
 class Variables:
     """What the variables of ``scope`` call the Values and modules that they hold, also in containers.
 
@@ -303,3 +320,65 @@ def names_of(
     every = range(size)
     texts = [names.get(at) or unique(at, f"v{at}") for at in every]
     return texts, [at in names for at in every], [held[at][1] if at in held else () for at in every], aliases
+
+
+# -------------------------------------------------------------------------------------- the groups
+def group_paths(
+    groups: Iterable[Group | None], variables: Mapping[int, str]
+) -> dict[Group | None, GroupPath]:
+    """For each group its path; the calls of one name under one parent are numbered as they were entered.
+
+    ``variables`` names by their ``id`` the modules that no other module called.
+    """
+    within: dict[int, dict[int, str]] = {}
+    own: dict[Group, str] = {}
+    for each in {*groups}:
+        for above in _upwards(each):
+            if above in own:
+                break
+            own[above] = _name_of(above, variables, within)
+    paths: dict[Group | None, GroupPath] = {None: ()}
+    calls: Counter[tuple[GroupPath, str]] = Counter()
+    for entered, name in sorted(own.items(), key=lambda item: item[0].serial):  # parents come first
+        above_path = paths[entered.parent]
+        paths[entered] = (*above_path, (name, calls[above_path, name]))
+        calls[above_path, name] += 1
+    return paths
+
+
+def callers(groups: Iterable[Group | None]) -> list[Any]:
+    """The modules in whose calls these groups are that were called by no other module, each once."""
+    owned = ([above for above in _upwards(each) if above.owner is not None] for each in {*groups})
+    tops = sorted((each[-1] for each in owned if each), key=lambda top: top.serial)
+    return [*{id(top.owner): top.owner for top in tops}.values()]
+
+
+def _name_of(group: Group, variables: Mapping[int, str], within: dict[int, dict[int, str]]) -> str:
+    """Its own name; for a module its path in the module that called it, a variable, or its class.
+
+    ``within`` keeps what has been asked for: the paths of the modules in each module.
+    """
+    if group.name is not None:
+        return group.name
+    for above in _upwards(group.parent):
+        if above.owner is not None and id(above.owner) not in within:
+            inner = parameter_paths(above.owner, modules=True)
+            within[id(above.owner)] = {id(held): text_of(path) for path, held in inner}
+        if path := within.get(id(above.owner), {}).get(id(group.owner)):
+            return path
+    return variables.get(id(group.owner), type(group.owner).__name__)
+
+
+def _upwards(group: Group | None) -> Iterator[Group]:
+    """A group and those that it is in, the innermost first."""
+    while group is not None:
+        yield group
+        group = group.parent
+
+
+def _reduced(group: Group) -> tuple[Any, ...]:
+    """A pickle holds the name, not the module."""
+    return Group, (_name_of(group, {}, {}), None, group.parent, group.serial)
+
+
+copyreg.pickle(Group, _reduced)  # type: ignore[arg-type]  # mypy wants the arguments to be of one length

@@ -20,8 +20,7 @@ from microbp.errors import UndefinedOperation
 from microbp.native import extension
 from microbp.node import gradient_of, passed_again, refuse_others
 from microbp.recording.comparisons import taken
-from microbp.recording.groups import Around, Group, asked_for, current, current_group, serials
-from microbp.recording.switches import Switch
+from microbp.recording.groups import Around, Group, Switch, asked_for, current, current_group, serials
 from microbp.rules import RULES, TABLE, Rule
 from microbp.text import shown
 from microbp.value import Swapped, Value, as_number, constant, describe

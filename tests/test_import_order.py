@@ -39,8 +39,7 @@ compiled  a row as Python functions
 calls       the user's own code: the line that called, and what was wrong in a call
 sweeps      the columns of a graph, and the walks over them
 native      the machine in C: programs over the columns of a graph, and Values
-recording.groups  which values were recorded together
-recording.switches  what is on while anybody is inside
+recording.groups  what is on inside of a with: which values were recorded together, switches
 recording.comparisons  what comparisons of Values remember
 recording.updates  the steps of parameters, outside the graph and in it
 node        what a Value is made of, in Python or in C, and the backward pass

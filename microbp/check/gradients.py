@@ -26,7 +26,7 @@ from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, difference
 from microbp.check.report import GradientReport, GradientRow
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, bounded
-from microbp.labels import variable_names
+from microbp.labels import mapped, variable_names
 from microbp.node import upstream_gradients
 from microbp.sweeps import backward, dependents, forward
 from microbp.text import number, quoted
@@ -201,19 +201,6 @@ def _anew(first: Any, moved: Any, value: Value) -> None:
         for place, each in enumerate(graph._values):
             if way[place] and each is not value and id(each) in kept:
                 raise NoGradientError(WRONG_CALL["before"].format(describe(each), describe(value)))
-
-
-def mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:
-    """What ``each`` gives for a path and what is there, in the shape of a nest of containers."""
-    if isinstance(held, Mapping):
-        return {key: mapped(held[key], each, f"{path}.{key}".lstrip(".")) for key in held}
-    if isinstance(held, list | tuple):
-        return [mapped(inside, each, f"{path}[{i}]") for i, inside in enumerate(held)]
-    if not isinstance(held, np.ndarray):
-        return each(path, held)
-    made = [mapped(held[at], each, path + "".join(f"[{i}]" for i in at)) for at in np.ndindex(held.shape)]
-    plain = all(isinstance(x, float) for x in made)
-    return np.fromiter(made, float if plain else object, len(made)).reshape(held.shape)
 
 
 # ----------------------------------------------------------------------------- functions that are called

@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 from microbp.calls import Place, site_of, user_place
-from microbp.recording.groups import asked_for
-from microbp.recording.switches import Switch
+from microbp.recording.groups import Switch, asked_for
 
 __all__ = [
     "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",

@@ -1,13 +1,15 @@
-"""Groups: which values were recorded together, in a call of a module or inside ``with group("h1")``.
+"""What is on inside of a ``with``: the group of what is recorded there, and switches of the process.
 
-A group is kept by reference at each value recorded in it. What it is called, and the how-manieth call it
-was, is worked out when a graph is frozen (:func:`group_paths`): recording only stores the reference.
+A group is kept by reference at each value recorded in it, in a call of a module or inside ``with
+group("h1")``. What it is called, and the how-manieth call it was, is worked out when somebody asks for the
+labels of a graph: recording only stores the reference.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from _thread import RLock, get_ident
+from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -20,12 +22,8 @@ from microbp.compiled import SCOPE
 from microbp.native import extension
 
 __all__ = [
-    "Around", "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
-    "serials",
+    "Around", "Group", "Switch", "asked_for", "current", "current_group", "group", "grouping", "serials",
 ]  # fmt: skip
-
-#: From the outermost group to the innermost: its name, and the number of this call of it.
-GroupPath = tuple[tuple[str, int], ...]
 
 #: Groups count up in the order in which they were entered.
 serials = count()
@@ -34,40 +32,15 @@ serials = count()
 class Group:
     """One call of a module, or one passage through ``with group(name)``."""
 
-    __slots__ = ("_name", "owner", "parent", "serial")
+    __slots__ = ("name", "owner", "parent", "serial")
 
     def __init__(self, name: str | None, owner: Any, parent: Group | None, serial: int | None = None) -> None:
-        self._name = name
+        #: The one given; None for that of a module, which is worked out when somebody asks.
+        self.name = name
         #: The module, or None.
         self.owner = owner
         self.parent = parent
         self.serial = next(serials) if serial is None else serial
-
-    def name(self, variables: Mapping[int, str], within: dict[int, dict[int, str]]) -> str:
-        """Its own name; for a module its path in the module that called it, a variable, or its class.
-
-        ``within`` keeps what has been asked for: the paths of the modules in each module.
-        """
-        if self._name is not None:
-            return self._name
-        for above in _upwards(self.parent):
-            if above.owner is not None and id(above.owner) not in within:
-                inner = above.owner.named_modules()
-                within[id(above.owner)] = {id(held): path for path, held in inner.items()}
-            if path := within.get(id(above.owner), {}).get(id(self.owner)):
-                return path
-        return variables.get(id(self.owner), type(self.owner).__name__)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the name, not the module."""
-        return Group, (self.name({}, {}), None, self.parent, self.serial)
-
-
-def _upwards(group: Group | None) -> Iterator[Group]:
-    """A group and those that it is in, the innermost first."""
-    while group is not None:
-        yield group
-        group = group.parent
 
 
 #: The group that the running code is in, in this thread.
@@ -182,34 +155,75 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
     return grouped
 
 
-def group_paths(
-    groups: Iterable[Group | None], variables: Mapping[int, str]
-) -> dict[Group | None, GroupPath]:
-    """For each group its path; the calls of one name under one parent are numbered as they were entered.
-
-    ``variables`` names by their ``id`` the modules that no other module called.
-    """
-    within: dict[int, dict[int, str]] = {}
-    own: dict[Group, str] = {}
-    for each in {*groups}:
-        for above in _upwards(each):
-            if above in own:
-                break
-            own[above] = above.name(variables, within)
-    paths: dict[Group | None, GroupPath] = {None: ()}
-    calls: Counter[tuple[GroupPath, str]] = Counter()
-    for entered, name in sorted(own.items(), key=lambda item: item[0].serial):  # parents come first
-        above_path = paths[entered.parent]
-        paths[entered] = (*above_path, (name, calls[above_path, name]))
-        calls[above_path, name] += 1
-    return paths
-
-
-def callers(groups: Iterable[Group | None]) -> list[Any]:
-    """The modules in whose calls these groups are that were called by no other module, each once."""
-    owned = ([above for above in _upwards(each) if above.owner is not None] for each in {*groups})
-    tops = sorted((each[-1] for each in owned if each), key=lambda top: top.serial)
-    return [*{id(top.owner): top.owner for top in tops}.values()]
-
-
 SCOPE.update(grouped=_outermost, current_group=current_group)
+
+
+# ---------------------------------------------------------------------------------------------- switches
+class Switch:
+    """A state of the process, turned on by the first who enters and off when the last has left.
+
+    Who is inside is known, not counted, and ``turn(on)`` may be called once too often: so Ctrl-C, which may
+    strike at any instruction, leaves nobody inside, and neither does a thread that a fork has left behind.
+    What was turned on may then stay so until the next ``with``: whoever must know asks ``inside``.
+
+    >>> states = []
+    >>> switch = Switch(states.append)
+    >>> with switch.on(), switch.on():
+    ...     states[-1]
+    True
+    >>> states[-1]
+    False
+    """
+
+    def __init__(self, turn: Callable[[bool], object]) -> None:
+        self._turn = turn
+        #: References to who is inside; these go by themselves.
+        self.inside: set[Any] = set()
+        self._lock = RLock()
+        os.register_at_fork(after_in_child=self._forked)
+
+    def on(self) -> Inside:
+        """On inside the ``with``."""
+        return Inside(self)
+
+    def settle(self) -> None:
+        """Turn it as it should be."""
+        with self._lock:
+            self._turn(bool(self.inside))
+
+    def _forked(self) -> None:
+        """Only this thread goes on in the new process, and the lock may have been another's."""
+        self._lock = RLock()
+        for each in [*self.inside]:
+            if isinstance(there := each(), Inside) and there.thread != get_ident():
+                self.inside.discard(each)
+        self.settle()
+
+
+class Inside:
+    """One passage through a ``with``."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch, self.thread = switch, get_ident()
+
+    @asked_for
+    def __enter__(self) -> Callable[[], object]:
+        """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
+        try:
+            self._switch.inside.add(ref(self, self._switch.inside.discard))
+            self._switch.settle()
+        except BaseException:
+            self._leave()
+            raise
+        return bool
+
+    def __exit__(self, *_: object) -> None:
+        # Twice, of which the second changes nothing: Ctrl-C may strike in the first.
+        try:
+            self._leave()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._switch.inside.discard(ref(self))
+        self._switch.settle()

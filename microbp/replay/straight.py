@@ -14,7 +14,7 @@ from functools import lru_cache, partial, reduce
 from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL
-from microbp.recording.groups import GroupPath
+from microbp.labels import GroupPath
 from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, Captured
 from microbp.rules import Rule

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from microbp.check.auditing import changes_in, verdicts
-from microbp.check.gradients import mapped
 from microbp.check.measure import EPS
 from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
-from microbp.labels import layer_path, text_of, variable_names
+from microbp.labels import layer_path, mapped, text_of, variable_names
 from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.text import quoted
