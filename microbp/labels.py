@@ -24,8 +24,9 @@ from microbp.text import quoted
 from microbp.value import Value
 
 __all__ = [
-    "GroupPath", "Path", "PathName", "Variables", "callers", "contents", "group_paths", "layer_path", "mapped",
-    "names_of", "parameter_paths", "parameter_runs", "text_of", "texts_of", "variable_names", "walk",
+    "GroupPath", "Path", "PathName", "Variables", "callers", "contents", "group_paths", "layer_path",
+    "mapped", "names_of", "parameter_paths", "parameter_runs", "text_of", "texts_of",
+    "variable_names", "walk",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
@@ -159,7 +160,7 @@ def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Pat
     """
     for path, places, several in parameter_runs(holder, modules=modules):
         for place, held in zip(places, several, strict=True):
-            if not isinstance(held, Value) or held.is_leaf:
+            if not isinstance(held, Value) or are_leaves([held]):
                 yield (*path, place), held
 
 

@@ -177,7 +177,7 @@ def upstream_gradients(root: Any) -> dict[int, float]:
     (6.0, None)
     """
     with _one_pass:
-        return {id(v): v._upstream for v in _order(root, gradients=True) if v.requires_grad}
+        return {id(v): v._upstream for v in _order(root, gradients=True) if v._b is not FROZEN}
 
 
 def backward_order(root: V) -> list[V]:
