@@ -24,7 +24,7 @@ from microbp.bridges.to_onnx import to_onnx
 from microbp.bridges.scipy import Minimum, minimize
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
-from microbp.complexstep import check_rule
+from microbp.check.rules import check_rule
 from microbp.debug import (
     Contribution, Diagnosis, Explanation, Finding, MatrixExplanation, Paths, Step, Trace, diagnose, explain,
     paths, step, trace,

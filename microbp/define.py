@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from microbp.complexstep import RuleReport, check_rule, point
+from microbp.check.rules import RuleReport, check_rule, point
 from microbp.errors import RuleError
 from microbp.functions import Operation
 from microbp.rules import RULES, TABLE, Interval, Rule, add, row

@@ -15,7 +15,7 @@ import numpy as np
 
 from microbp.array import Array, array, data_of
 from microbp.array.loops import unequal
-from microbp.bridges.missing import need
+from microbp.bridges import need
 from microbp.bridges.scipy import minimize
 from microbp.functions import dot
 from microbp.nn import MLP, Module

@@ -13,8 +13,8 @@ import pytest
 
 import microbp
 from microbp import check_gradients
+from microbp.bridges import need
 from microbp.bridges.gradients import weights
-from microbp.bridges.missing import need
 from microbp.check.gradients import FOREIGN, Claimed
 
 

@@ -14,7 +14,7 @@ import mpmath  # type: ignore[import-untyped]
 import pytest
 
 import microbp.functions
-from microbp.complexstep import TOLERANCE, RuleReport, check_rule, point
+from microbp.check.rules import TOLERANCE, RuleReport, check_rule, point
 from microbp.errors import RuleError
 from microbp.expr import COMPLEX, parse
 from microbp.rules import RULES, Rule, row

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from microbp.array import array, data_of, grad_of
-from microbp.complexstep import check_rule
+from microbp.check.rules import check_rule
 from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import RuleError, UndefinedOperation

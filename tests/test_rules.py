@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import mpmath  # type: ignore[import-untyped]
 import pytest
 
+from microbp.check.rules import check_rule
 from microbp.compiled import compiled
-from microbp.complexstep import check_rule
 from microbp.errors import RuleError
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression, Reading, parse
 from microbp.rules import RULES, TABLE, Rule, add, row

@@ -17,7 +17,6 @@ import numpy as np
 
 from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
-from microbp.answers.matrices import orientation
 from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake
 from microbp.answers.structure import Flags
 from microbp.answers.words import Told, places_of
@@ -99,7 +98,7 @@ class _Search:
         yield self.met(each for each in made if each.rank == SIMPLE)
         yield self.met(() if claim.rate else table.rated(claim))
         yield self.met(each for each in made if each.rank > SIMPLE)
-        yield self.met(orientation(claim))
+        yield self.met(table.orientation(claim))
         yield self.besides(table.scaled(claim))
         yield self.met(table.early(claim, together))
         # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said

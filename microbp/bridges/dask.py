@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from microbp.bridges.missing import need
+from microbp.bridges import need
 from microbp.replay.program import Gradients, Program, as_floats
 from microbp.training.engines import Samples
 from microbp.training.stored import Stored, is_lazy

@@ -18,7 +18,7 @@ import numpy as np
 
 from microbp.array import Array, array
 from microbp.array.loops import along, as_objects, holds_values
-from microbp.bridges.missing import need
+from microbp.bridges import need
 from microbp.errors import MicrobpError
 from microbp.functions import (
     clip,

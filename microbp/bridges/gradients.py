@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.bridges.missing import need
+from microbp.bridges import need
 from microbp.check.gradients import FOREIGN, Claimed
 from microbp.check.measure import last_digit
 

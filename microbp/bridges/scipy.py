@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.bridges.missing import need
+from microbp.bridges import need
 from microbp.differentiate import grad
 from microbp.functions import dot
 from microbp.nn import Module

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from microbp.bridges import need
 from microbp.bridges.functional import Functional
-from microbp.bridges.missing import need
 from microbp.replay.program import Program
 
 __all__ = ["to_jax"]

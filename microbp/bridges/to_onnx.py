@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from microbp.array import array
+from microbp.bridges import need
 from microbp.bridges.from_onnx import OnnxNet
 from microbp.bridges.functional import Functional
-from microbp.bridges.missing import need
 from microbp.files import write_file
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp.replay.build import compiled_program

@@ -1,4 +1,4 @@
-"""Checks of gradients: of functions and whole graphs (``gradients``), and of each operation (``auditing``).
+"""Checks of gradients: of whole graphs (``gradients``), each operation (``auditing``), a row (``rules``).
 
 What is claimed stands beside a derivative that owes nothing to it (``measure``); a report has the verdicts.
 """
