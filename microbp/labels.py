@@ -382,4 +382,4 @@ def _reduced(group: Group) -> tuple[Any, ...]:
     return Group, (_name_of(group, {}, {}), None, group.parent, group.serial)
 
 
-copyreg.pickle(Group, _reduced)  # type: ignore[arg-type]  # mypy wants the arguments to be of one length
+copyreg.pickle(Group, _reduced)

@@ -23,6 +23,7 @@ from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.labels import PathName, contents, layer_path, parameter_paths, parameter_runs, text_of, texts_of
 from microbp.native import extension
+from microbp.node import are_leaves
 from microbp.record import record
 from microbp.recording.groups import grouping
 from microbp.recording.updates import warn_of_lost, warn_of_replaced
@@ -98,11 +99,14 @@ class Module:
         """The parameters by the texts of their paths, and these paths."""
         texts, values, runs, lost = list[str](), list[Value](), list[Any](), False
         for path, places, several in parameter_runs(self):
-            if isinstance(several[0], Value) and several[0].is_leaf:
+            if not isinstance(several[0], Value):
+                continue
+            if are_leaves(several):
                 texts += texts_of(path, places)
                 runs.append((path, places))
                 values += several
-            lost |= isinstance(several[0], Value) and not several[0].is_leaf
+            else:
+                lost = True
         if lost:
             self._warn_of_lost()
         _refuse_equal(texts)
