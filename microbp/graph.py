@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, count, pairwise
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
@@ -26,10 +26,11 @@ from microbp.node import backward_order, gradient_of, noted, refuse_others
 from microbp.notation import formula
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
+from microbp.text import quoted
 from microbp.text import shown as safe_name
 from microbp.value import Value, as_number
 
-__all__ = ["Graph", "Input", "Node", "bounded", "cached_property"]
+__all__ = ["Graph", "Input", "Node", "cached_property", "given_to"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
@@ -506,23 +507,29 @@ class Graph(Columns):
         return Graph._with(record)
 
 
-def bounded(reader: str, graph: Sized) -> None:
-    """Refuse a graph that is too large for a reader.
+def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any] | None) -> Graph:
+    """The graph that a reader is given, if it is one, and not too large for it.
 
+    >>> chain = Value(1.0)
+    >>> for _ in range(20_000):
+    ...     chain = -chain
     >>> try:
-    ...     bounded("explain()", range(1_000_000))
+    ...     given_to("check_answers()", chain, {})
     ... except TooManyValues as error:
-    ...     limit, instead = str(error).split(": ")
+    ...     limit, instead = str(error).split(": ", 1)
     >>> limit
-    'explain() takes graphs of up to 100,000 values, and this one has 1,000,000'
-    >>> instead
+    'check_answers() takes graphs of up to 20,000 values, and this one has 20,001'
+    >>> instead.partition(";")[0]
     'read the loss of one sample, or a Value further inside'
     """
-    most, instead = LARGEST[reader]
+    if not isinstance(loss, Value | Graph):
+        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
+    graph, (most, instead) = loss if isinstance(loss, Graph) else Graph(loss, names), LARGEST[reader]
     if len(graph) > most:
         raise TooManyValues(
             f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
         )
+    return graph
 
 
 # ----------------------------------------------------------------------------------------- from Values

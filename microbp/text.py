@@ -414,7 +414,9 @@ class Shown:
     __slots__ = ()
 
     def _markdown(self) -> str | None:
-        """What is shown in the place of the text: the table, if it has one; None where the text is all."""
+        """What is shown in the place of the text: its own, or the table's; None where the text is all."""
+        if (own := getattr(self, "markdown", None)) is not None:
+            return str(own() if callable(own) else own)
         table = getattr(self, "table", None)
         return None if table is None else str(table().markdown())
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from microbp.answers.words import Told, say, several, shown
 from microbp.compiled import compiled
-from microbp.graph import Graph, bounded, cached_property
+from microbp.graph import cached_property, given_to
 from microbp.labels import layer_path, text_of
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Floats, Integers, backward
@@ -57,8 +57,7 @@ class Structure:
 
     def __init__(self, loss: Value, scope: Mapping[str, Any], language: str) -> None:
         self.scope, self.language = scope, language
-        self.graph = graph = Graph(loss, names=scope)
-        bounded("check_answers()", graph)
+        self.graph = graph = given_to("check_answers()", loss, scope)
         self.names, self.named, self.data, self.local = graph.names, graph.named, graph.data, graph.local
         self.count, args = len(graph), graph.args
         self.args: list[int] = args.tolist()

@@ -23,7 +23,7 @@ from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.compiled import compiled, compiled_complex, local_derivative
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node, bounded
+from microbp.graph import Graph, Node, given_to
 from microbp.node import upstream_gradients
 from microbp.rules import Rule
 from microbp.sweeps import backward
@@ -72,8 +72,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         raise TypeError(f"audit() looks at a recorded Value, not {loss!r}")
     if not loss.requires_grad:
         raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
-    graph = Graph(loss, user_scope() if names is None else names)
-    bounded("audit()", graph)
+    graph = given_to("audit()", loss, user_scope() if names is None else names)
     numbers, rows = graph.data.tolist(), []
     known: dict[Any, list[Verdict | None]] = {}  # a network has many operations alike
     changes = {change.node.position: change for change in changes_in(graph)}

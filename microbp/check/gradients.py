@@ -25,7 +25,7 @@ from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
 from microbp.check.report import GradientReport, GradientRow
 from microbp.errors import NoGradientError, TooManyValues
-from microbp.graph import Graph, bounded
+from microbp.graph import Graph, given_to
 from microbp.labels import mapped, variable_names
 from microbp.node import upstream_gradients
 from microbp.sweeps import backward, dependents, forward
@@ -385,9 +385,8 @@ class _Recorded:
     """A recorded loss, its back-propagated gradients, and the verdict on each of them."""
 
     def __init__(self, root: Value, function: Callable[[], Any] | None, names: Mapping[str, Any]) -> None:
-        self.root, self.graph, self.function = root, Graph(root, names), function
-        self.variables = variable_names(names)
-        bounded("check_gradients()", self.graph)
+        self.root, self.function, self.variables = root, function, variable_names(names)
+        self.graph = given_to("check_gradients()", root, names)
         for change in changes_in(self.graph) if function is None else ():
             at = f" [{line_of(change.node.site)}]" if change.node.site else ""
             raise NoGradientError(WRONG_CALL["changed"].format(change.text, at))

@@ -21,7 +21,7 @@ from microbp.calls import line_of, user_scope
 from microbp.check.auditing import otherwise
 from microbp.debug.formulas import Formulas, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
-from microbp.graph import Graph, Node, bounded, cached_property
+from microbp.graph import Graph, Node, cached_property, given_to
 from microbp.labels import Variables
 from microbp.text import Shown, Table, counted, quoted, shown
 from microbp.value import Value
@@ -301,15 +301,6 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     NoGradientError where it is a constant.
     """
     return Trace(given_to("trace()", loss, user_scope() if names is None else names))
-
-
-def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
-    """The graph that a reader is given, if it is one, and not too large for it."""
-    if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
-    graph = loss if isinstance(loss, Graph) else Graph(loss, names)
-    bounded(reader, graph)
-    return graph
 
 
 def _steps(graph: Graph) -> Iterator[Step]:

@@ -466,6 +466,3 @@ class Diagnosis(Shown):
     def markdown(self) -> str:
         """The report as Markdown."""
         return self.table(10**9).markdown()
-
-    def _markdown(self) -> str:
-        return self.markdown()

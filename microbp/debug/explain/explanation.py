@@ -229,9 +229,6 @@ class Explanation(Shown):
         faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
         return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
 
-    def _markdown(self) -> str:
-        return self.markdown
-
 
 def broken(text: str, width: int) -> list[str]:
     """A formula as lines no wider than that, if it can be broken: before a sign, as far outside as can be."""
