@@ -52,7 +52,7 @@ array       NumPy arrays of Values
 array.routines  NumPy's functions of whole arrays
 functions   the operations as functions
 differentiate  grad: gradients as results
-labels      what values are called: by users, variables, modules
+labels      what values and groups are called: by users, variables, modules
 graph       Graph: a frozen, ordered, picklable record of one Value
 nn          Module, Neuron, Layer, MLP
 optim
