@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import mul
@@ -19,7 +20,7 @@ from microbp.rules import RULES, Rule
 
 __all__ = [
     "CODES", "SCOPE", "Compiled", "compiled", "compiled_complex", "compiled_ieee",
-    "condition", "local_derivative", "operator", "unary",
+    "condition", "local_derivative", "operator", "same", "slopes", "tried", "unary",
 ]  # fmt: skip
 
 #: The global names of all generated functions.
@@ -116,6 +117,37 @@ def local_derivative(rule: Rule, place: int, numbers: Sequence[Any], y: float) -
         return compiled(rule).derivatives[place](*numbers, y)
     except (ArithmeticError, ValueError):
         return compiled_ieee(rule).derivatives[place](*numbers, y)
+
+
+def slopes(rule: Rule) -> Callable[[Sequence[float], float], tuple[float, ...]]:
+    """The local derivatives of a row, one for each number, as IEEE 754 has them where ``math`` refuses.
+
+    >>> slopes(RULES["dot"])([1.0, 2.0, 3.0, 4.0, 0.0], 11.0)
+    (3.0, 4.0, 1.0, 2.0, 1.0)
+    """
+
+    def found_at(numbers: Sequence[float], y: float) -> tuple[float, ...]:
+        arguments = rule.split(numbers)
+        found: list[float] = []
+        for place, arg in enumerate(rule.args):
+            d = local_derivative(rule, place, arguments, y)
+            found += d if arg in rule.over else [d]
+        return tuple(found)
+
+    return found_at
+
+
+def same(a: float, b: float) -> bool:
+    """Whether two numbers are equal, or both nan."""
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def tried(function: Callable[..., Any], *at: Any) -> Any:
+    """What a function gives; nan where it is undefined."""
+    try:
+        return function(*at)
+    except (ArithmeticError, ValueError):
+        return math.nan
 
 
 def condition(rule: Rule, where: Expression) -> Callable[..., bool]:

@@ -10,15 +10,16 @@ import gc
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, count, pairwise
+from itertools import accumulate, count, pairwise, product
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microbp.bounds import LARGEST
-from microbp.calls import line_of, sites_of
-from microbp.errors import TooManyValues
+from microbp.calls import line_of, sites_of, user_scope
+from microbp.compiled import compiled, same, slopes, tried
+from microbp.errors import NoGradientError, TooManyValues
 from microbp.labels import GroupPath, Path, Variables, callers, group_paths, names_of
 from microbp.native import extension
 from microbp.node import Node as Fields
@@ -30,7 +31,10 @@ from microbp.text import quoted
 from microbp.text import shown as safe_name
 from microbp.value import Value, as_number
 
-__all__ = ["Graph", "Input", "Node", "cached_property", "given_to"]
+__all__ = [
+    "Graph", "Input", "Node", "as_recorded", "cached_property", "given_to", "operands_of", "otherwise",
+    "target",
+]  # fmt: skip
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
@@ -507,31 +511,6 @@ class Graph(Columns):
         return Graph._with(record)
 
 
-def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any] | None) -> Graph:
-    """The graph that a reader is given, if it is one, and not too large for it.
-
-    >>> chain = Value(1.0)
-    >>> for _ in range(20_000):
-    ...     chain = -chain
-    >>> try:
-    ...     given_to("check_answers()", chain, {})
-    ... except TooManyValues as error:
-    ...     limit, instead = str(error).split(": ", 1)
-    >>> limit
-    'check_answers() takes graphs of up to 20,000 values, and this one has 20,001'
-    >>> instead.partition(";")[0]
-    'read the loss of one sample, or a Value further inside'
-    """
-    if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
-    graph, (most, instead) = loss if isinstance(loss, Graph) else Graph(loss, names), LARGEST[reader]
-    if len(graph) > most:
-        raise TooManyValues(
-            f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
-        )
-    return graph
-
-
 # ----------------------------------------------------------------------------------------- from Values
 def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of what the roots were computed from, with what labels are made of."""
@@ -575,6 +554,108 @@ def _columns(items: Sequence[Value | Node], place: Callable[[Any], int]) -> Iter
 def _bytes(column: np.ndarray[Any, Any]) -> bytes:
     """What tells columns apart: 0.0 from -0.0, but no nan from another, whose sign no text has."""
     return np.where(np.isnan(column), np.nan, column).tobytes()
+
+
+# ------------------------------------------------------------------------------------- what is asked for
+def given_to(reader: str, loss: Value | Graph, names: Mapping[str, Any] | None) -> Graph:
+    """The graph that a reader is given, if it is one, and not too large for it.
+
+    >>> chain = Value(1.0)
+    >>> for _ in range(20_000):
+    ...     chain = -chain
+    >>> try:
+    ...     given_to("check_answers()", chain, {})
+    ... except TooManyValues as error:
+    ...     limit, instead = str(error).split(": ", 1)
+    >>> limit
+    'check_answers() takes graphs of up to 20,000 values, and this one has 20,001'
+    >>> instead.partition(";")[0]
+    'read the loss of one sample, or a Value further inside'
+    """
+    if not isinstance(loss, Value | Graph):
+        raise TypeError(f"{reader} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
+    graph, (most, instead) = loss if isinstance(loss, Graph) else Graph(loss, names), LARGEST[reader]
+    if len(graph) > most:
+        raise TooManyValues(
+            f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
+        )
+    return graph
+
+
+def target(
+    loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
+) -> tuple[Graph, Node | None, str]:
+    """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
+    if not isinstance(value, Value | str):
+        raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
+    scope = user_scope() if names is None else names
+    graph, _ = as_recorded(given_to(asker, loss, scope))
+    root = graph.root
+    if not root.requires_grad:
+        raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
+    try:
+        node = graph[value]
+    except KeyError:
+        called = Variables(scope).values
+        key = id(value) if isinstance(value, Value) else called.get(value)
+        if key is None or (key not in graph._places and len(graph._places) < len(graph)):
+            raise  # of a graph from elsewhere nobody knows
+        if key not in graph._places:
+            given = value if isinstance(value, str) else value.name
+            bears = [given, *(name for name, held in called.items() if held == key)]
+            bears += [*{"value"}.difference(graph.names), "this value"]
+            return graph, None, next(name for name in bears if name)
+        node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
+    return graph, node, node.name
+
+
+# ------------------------------------------------------------------------------- the numbers recorded
+def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
+    """The graph with the numbers that its operations have read, and the leaves that have moved since.
+
+    ``p.data -= 0.1 * p.grad`` gives a leaf another number, and leaves what was computed from it as it is. A
+    leaf remembers the number before the last one. Which of the two an operation has read follows from what
+    it gave: the value and the local derivatives that were recorded.
+    """
+    earlier = graph._before()
+    if not earlier:
+        return graph, frozenset()
+    now, numbers, nodes, uses = graph.data.tolist(), graph.data.tolist(), graph.nodes, graph.uses()
+    pending = set(earlier)
+    for user in sorted({user for place in earlier for user, _ in uses[place]}):
+        read = {x: numbers[x] for x in nodes[user].read}
+        own = [x for x in read if x in pending]
+        both = [(now[x], earlier[x]) for x in own]
+        choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
+        told = [read | dict(zip(own, choice, strict=True)) for choice in choices if own]
+        fitting = [each for each in told if not [*otherwise(nodes[user], each)]]
+        for x in own:
+            found = {repr(each[x]): each[x] for each in fitting}
+            if len(found) < 2:  # decided, or changed more than once since
+                numbers[x] = next(iter(found.values()), now[x])
+                pending.remove(x)
+    moved = frozenset(place for place in earlier if repr(numbers[place]) != repr(now[place]))
+    if moved:  # a leaf that no operation tells of has moved with the others
+        for place in pending:
+            numbers[place] = earlier[place]
+        moved |= pending
+    return (graph._changed(data=numbers) if moved else graph), moved
+
+
+def operands_of(node: Node, numbers: Any) -> list[float]:
+    """The numbers of a node's operands, by those of all nodes."""
+    return [numbers[each] if type(each) is int else each for each in node.operands]
+
+
+def otherwise(node: Node, numbers: Any) -> Iterator[float]:
+    """What the operands of a node give now, if that is not what was recorded."""
+    if node.rule is None:
+        return
+    operands = operands_of(node, numbers)
+    now = tried(compiled(node.rule).value, *node.rule.split(operands))
+    pairs = zip(slopes(node.rule)(operands, node.data), node.local_derivatives, strict=True)
+    if not same(now, node.data) or not all(was is None or same(d, was) for d, was in pairs):
+        yield now
 
 
 # ---------------------------------------------------------------------------------------------- JSON

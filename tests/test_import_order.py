@@ -320,7 +320,7 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"calls.told_in", "debug.trace.as_recorded",
+SHARED = {"calls.told_in", "graph.as_recorded",
           "calls.user_scope", "files.write_file", "text.did_you_mean",
           "sweeps.backward", "sweeps.dependents", "sweeps.rows", "text.columns",
           "text.cut", "text.quoted", "text.safe", "text.shown"}  # fmt: skip

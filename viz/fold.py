@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
-from microbp.debug.trace import as_recorded
+from microbp.graph import as_recorded
 from microbp.text import quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus

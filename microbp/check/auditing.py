@@ -11,19 +11,19 @@ error analysis.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.calls import user_scope
-from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge, same, tried
+from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge
 from microbp.check.report import Accumulation, AuditReport, AuditRow
-from microbp.compiled import compiled, compiled_complex, local_derivative
+from microbp.compiled import compiled, compiled_complex, same, tried
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node, given_to
+from microbp.graph import Graph, Node, given_to, operands_of, otherwise
 from microbp.node import upstream_gradients
 from microbp.rules import Rule
 from microbp.sweeps import backward
@@ -211,26 +211,6 @@ def changes_in(graph: Graph) -> list[Change]:
             what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
         found.append(Change(node, now, f"{what}: {', '.join(told)}"))
     return found
-
-
-def operands_of(node: Node, numbers: Any) -> list[float]:
-    """The numbers of a node's operands, by those of all nodes."""
-    return [numbers[each] if type(each) is int else each for each in node.operands]
-
-
-def otherwise(node: Node, numbers: Any) -> Iterator[float]:
-    """What the operands of a node give now, if that is not what was recorded."""
-    if node.rule is None:
-        return
-    entries = node.rule.split(operands_of(node, numbers))
-    now = tried(compiled(node.rule).value, *entries)
-    slopes: list[float] = []
-    for place in range(len(entries)):
-        d = local_derivative(node.rule, place, entries, node.data)
-        slopes += d if type(d) is list else [d]
-    pairs = zip(slopes, node.local_derivatives, strict=True)
-    if not same(now, node.data) or not all(was is None or same(d, was) for d, was in pairs):
-        yield now
 
 
 # -------------------------------------------------------------------------------------- the accumulation

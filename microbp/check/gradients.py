@@ -22,8 +22,9 @@ from microbp.array.loops import masked
 from microbp.calls import line_of, user_scope
 from microbp.check import measure
 from microbp.check.auditing import changes_in, grad_state, sums, verdict
-from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
+from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge
 from microbp.check.report import GradientReport, GradientRow
+from microbp.compiled import same, tried
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, given_to
 from microbp.labels import mapped, variable_names

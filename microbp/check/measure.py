@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.compiled import tried
 from microbp.text import number
 
 EPS = sys.float_info.epsilon
@@ -62,19 +63,6 @@ class Derivative(NamedTuple):
 
 #: What is known where nothing could be measured.
 NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan)
-
-
-def same(a: float, b: float) -> bool:
-    """Whether two numbers are equal, or both nan."""
-    return a == b or (math.isnan(a) and math.isnan(b))
-
-
-def tried(function: Callable[..., Any], *at: Any) -> Any:
-    """What a function gives; nan where it is undefined."""
-    try:
-        return function(*at)
-    except (ArithmeticError, ValueError):
-        return math.nan
 
 
 # ----------------------------------------------------------------------------------------- the verdict

@@ -18,7 +18,7 @@ from typing import Any
 from microbp import Graph, Value
 from microbp.calls import user_locals, user_scope, user_site
 from microbp.cli.command import CommandError, nearest
-from microbp.debug.trace import as_recorded
+from microbp.graph import as_recorded
 from microbp.record import with_sites
 from microbp.text import did_you_mean
 

@@ -15,8 +15,7 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from microbp.debug.trace import target
-from microbp.graph import Graph
+from microbp.graph import Graph, target
 from microbp.notation import plain_name
 from microbp.sweeps import backward
 from microbp.text import Cell, Shown, Table, counted, quoted

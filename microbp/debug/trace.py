@@ -13,16 +13,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.calls import line_of, user_scope
-from microbp.check.auditing import otherwise
 from microbp.debug.formulas import Formulas, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
-from microbp.graph import Graph, Node, cached_property, given_to
-from microbp.labels import Variables
+from microbp.graph import Graph, Node, as_recorded, cached_property, given_to
 from microbp.text import Shown, Table, counted, quoted, shown
 from microbp.value import Value
 
@@ -329,67 +326,6 @@ def _steps(graph: Graph) -> Iterator[Step]:
             told = local, amount, before, after, waiting[operand]
             given.append(Contribution(index, position, place, operand, *told, graph))
         yield Step(index, position, upstream, tuple(given))
-
-
-# ------------------------------------------------------------------------------- the numbers recorded
-def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
-    """The graph with the numbers that its operations have read, and the leaves that have moved since.
-
-    ``p.data -= 0.1 * p.grad`` gives a leaf another number, and leaves what was computed from it as it is. A
-    leaf remembers the number before the last one. Which of the two an operation has read follows from what
-    it gave: the value and the local derivatives that were recorded.
-    """
-    earlier = graph._before()
-    if not earlier:
-        return graph, frozenset()
-    now, numbers, nodes, uses = graph.data.tolist(), graph.data.tolist(), graph.nodes, graph.uses()
-    pending = set(earlier)
-    for user in sorted({user for place in earlier for user, _ in uses[place]}):
-        read = {x: numbers[x] for x in nodes[user].read}
-        own = [x for x in read if x in pending]
-        both = [(now[x], earlier[x]) for x in own]
-        choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
-        told = [read | dict(zip(own, choice, strict=True)) for choice in choices if own]
-        fitting = [each for each in told if not [*otherwise(nodes[user], each)]]
-        for x in own:
-            found = {repr(each[x]): each[x] for each in fitting}
-            if len(found) < 2:  # decided, or changed more than once since
-                numbers[x] = next(iter(found.values()), now[x])
-                pending.remove(x)
-    moved = frozenset(place for place in earlier if repr(numbers[place]) != repr(now[place]))
-    if moved:  # a leaf that no operation tells of has moved with the others
-        for place in pending:
-            numbers[place] = earlier[place]
-        moved |= pending
-    return (graph._changed(data=numbers) if moved else graph), moved
-
-
-# ------------------------------------------------------------------------------------- what is asked for
-def target(
-    loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
-) -> tuple[Graph, Node | None, str]:
-    """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
-    if not isinstance(value, Value | str):
-        raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
-    scope = user_scope() if names is None else names
-    graph, _ = as_recorded(given_to(asker, loss, scope))
-    root = graph.root
-    if not root.requires_grad:
-        raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
-    try:
-        node = graph[value]
-    except KeyError:
-        called = Variables(scope).values
-        key = id(value) if isinstance(value, Value) else called.get(value)
-        if key is None or (key not in graph._places and len(graph._places) < len(graph)):
-            raise  # of a graph from elsewhere nobody knows
-        if key not in graph._places:
-            given = value if isinstance(value, str) else value.name
-            bears = [given, *(name for name, held in called.items() if held == key)]
-            bears += [*{"value"}.difference(graph.names), "this value"]
-            return graph, None, next(name for name in bears if name)
-        node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
-    return graph, node, node.name
 
 
 class NotATrace(MicrobpError, ValueError):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from microbp.native.machine import Engine, Machine, engine, extension, slopes, whole_threads
+from microbp.native.machine import Engine, Machine, engine, extension, whole_threads
 
-__all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"]
+__all__ = ["Engine", "Machine", "engine", "extension", "whole_threads"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from numbers import Integral
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.compiled import compiled, local_derivative
+from microbp.compiled import compiled, slopes
 from microbp.native.rows import digest
 from microbp.rules import TABLE, Rule
 from microbp.sweeps import Columns, Floats
@@ -171,22 +171,3 @@ def _said(users: list[Rule], number: int, numbers: tuple[float, ...], y: float |
     """The value of a row that a user has defined, of a flat tuple of numbers; given it, the slopes."""
     rule = users[number]
     return compiled(rule).value(*rule.split(numbers)) if y is None else slopes(rule)(numbers, y)
-
-
-def slopes(rule: Rule) -> Callable[[Sequence[float], float], tuple[float, ...]]:
-    """The local derivatives of a row, one for each number, as IEEE 754 has them where ``math`` refuses.
-
-    >>> from microbp.rules import RULES
-    >>> slopes(RULES["dot"])([1.0, 2.0, 3.0, 4.0, 0.0], 11.0)
-    (3.0, 4.0, 1.0, 2.0, 1.0)
-    """
-
-    def found_at(numbers: Sequence[float], y: float) -> tuple[float, ...]:
-        arguments = rule.split(numbers)
-        found: list[float] = []
-        for place, arg in enumerate(rule.args):
-            d = local_derivative(rule, place, arguments, y)
-            found += d if arg in rule.over else [d]
-        return tuple(found)
-
-    return found_at

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from microbp.compiled import slopes
 from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Graph
-from microbp.native import slopes
 from microbp.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.sweeps import Floats, backward, dependents, forward, rows

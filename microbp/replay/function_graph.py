@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.array.loops import unequal
-from microbp.compiled import compiled
+from microbp.compiled import compiled, slopes
 from microbp.graph import Graph
-from microbp.native import slopes
 from microbp.rules import Rule
 from microbp.sweeps import Floats, Integers, elementwise, spread
 from microbp.value import Value, as_number, constant, describe

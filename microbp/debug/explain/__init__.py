@@ -22,9 +22,8 @@ import numpy as np
 
 from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
 from microbp.debug.formulas import ELLIPSIS, Formula, Formulas, Name, Short, number, product, shortened, total
-from microbp.debug.trace import target
 from microbp.expr import total as added
-from microbp.graph import Graph, Node
+from microbp.graph import Graph, Node, target
 from microbp.node import upstream_gradients
 from microbp.notation import Math, spelled
 from microbp.replay import Program
