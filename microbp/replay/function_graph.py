@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.array.loops import unequal
-from microbp.compiled import compiled, slopes
+from microbp.compiled import compiled, slopes, tried
 from microbp.graph import Graph
 from microbp.rules import Rule
 from microbp.sweeps import Floats, Integers, elementwise, spread
@@ -158,7 +156,8 @@ def _check_numbers(graph: Graph) -> None:
                 columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
                 now = compiled(rule).value(*columns)
         else:
-            now = np.array([_now(rule, numbers[args[first[at] : first[at + 1]]].tolist()) for at in nodes])
+            operands = (numbers[args[first[at] : first[at + 1]]].tolist() for at in nodes)
+            now = np.array([tried(compiled(rule).value, *rule.split(each)) for each in operands])
         differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
         for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
             row, was = args[first[at] : first[at + 1]], graph.local[first[at] : first[at + 1]]
@@ -172,12 +171,6 @@ def _check_numbers(graph: Graph) -> None:
                 f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
                 "parameters; record the graph anew, with a leaf for what you set"
             )
-
-
-def _now(rule: Rule, operands: list[float]) -> float:
-    with suppress(ArithmeticError, ValueError):
-        return float(compiled(rule).value(*rule.split(operands)))
-    return math.nan
 
 
 def _told_by_slopes(rule: Rule, local: Floats) -> frozenset[str]:
