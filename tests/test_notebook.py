@@ -37,6 +37,7 @@ RESULTS = {
     "audit": lambda loss, _: microbp.audit(loss, names={}),
     "answers": lambda loss, _: microbp.check_answers(loss, {"w_1": 0.25}, names={}),
     "diagnosis": lambda loss, _: microbp.diagnose(loss, names={}),
+    "rule": lambda *_: microbp.check_rule("tanh", show=True),
 }
 
 

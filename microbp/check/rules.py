@@ -23,7 +23,7 @@ from microbp.compiled import compiled, compiled_complex
 from microbp.errors import RuleError
 from microbp.functions import Operation
 from microbp.rules import RULES, Interval, Rule
-from microbp.text import Table, did_you_mean
+from microbp.text import Shown, Table, did_you_mean
 
 __all__ = ["TOLERANCE", "RuleReport", "RuleRow", "check_rule"]
 
@@ -59,7 +59,7 @@ class RuleRow:
 
 
 @dataclass(frozen=True)
-class RuleReport:
+class RuleReport(Shown):
     """What :func:`check_rule` found; ``str(report)`` is the table for people."""
 
     #: The operation as it is called: ``tanh(a)``.
@@ -87,9 +87,6 @@ class RuleReport:
         notes = () if rows else ("not checked: no smooth interval",)
         points = "1 point" if self.points == 1 else f"{self.points} points"
         return Table(f"{self.rule}: {points}, tolerance {TOLERANCE:.0e}", columns, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
 
 def point(at: Mapping[str, Any], write: Callable[[float], str] = repr) -> str:
@@ -143,7 +140,7 @@ def check_rule(
                     worst[arg] = row
     report = RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))
     if show:
-        report.table().show()
+        report.present()
     return report
 
 
