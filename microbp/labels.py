@@ -159,8 +159,8 @@ def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Pat
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
     for path, places, several in parameter_runs(holder, modules=modules):
-        for place, held in zip(places, several, strict=True):
-            if not isinstance(held, Value) or are_leaves([held]):
+        if not isinstance(several[0], Value) or are_leaves(several):
+            for place, held in zip(places, several, strict=True):
                 yield (*path, place), held
 
 
