@@ -1,1 +1,1 @@
-"""What a Value remembers of how it was recorded: the line, the group, comparisons, updates."""
+"""What a Value remembers of how it was recorded: the group, comparisons, updates."""
