@@ -444,7 +444,7 @@ def test_a_sum_of_very_many_arrays_takes_several_lines():
 
     def build(x):
         state, states = x[0], []
-        for _ in range(500):
+        for _ in range(250):
             state = (w * state + v * x[1]).tanh() * 0.9 + w * 0.01
             states.append(state)
         return sum(states) + sum(a * b for a, b in pairwise(states))
