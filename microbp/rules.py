@@ -108,8 +108,9 @@ class Rule:
         >>> RULES["dot"].split(["w0", "w1", "x0", "x1", "b"])
         [['w0', 'w1'], ['x0', 'x1'], 'b']
         """
-        single = len(self.args) - len(self.over)
-        length = (len(operands) - single) // len(self.over) if self.over else 0
+        if not self.over:
+            return list(operands)
+        length = (len(operands) - (len(self.args) - len(self.over))) // len(self.over)
         entries: list[Any] = []
         start = 0
         for arg in self.args:

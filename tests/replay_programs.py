@@ -357,10 +357,13 @@ def apart(pairs: Iterable[tuple[Any, Any]]) -> float:
     return max(differences)
 
 
-def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
+def difference(
+    program: Drawn, *, form: str, memory: float = 1 << 28, whole: microbp.Program | None = None
+) -> float:
     """By how much replay differs from the eager engine, relatively to the larger of 1 and the number.
 
-    Of the straight form every bit counts, but for the sign of 0: it is 0 or infinite.
+    Of the straight form every bit counts, but for the sign of 0: it is 0 or infinite. ``whole`` is what the
+    sum of the outputs was compiled to, where that has been done.
     """
     x, params = program.x, program.params
     sample = [Value(float(each), name=f"x{n}") for n, each in enumerate(x[0])]
@@ -369,17 +372,19 @@ def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
     if eager is None:
         return 0.0
     values, total, inputs = eager
-    several = microbp.compile(outputs, inputs=sample, params=params, form=form, finite=False, memory=memory)
-    whole = microbp.compile(
-        microbp.sum(outputs), inputs=sample, params=params, form=form, finite=False, memory=memory
-    )
+    options: dict[str, Any] = {"form": form, "finite": False, "memory": memory}
+    sums = outputs[0] if len(outputs) == 1 else microbp.sum(outputs)
+    whole = whole or microbp.compile(sums, inputs=sample, params=params, **options)
+    several = whole
+    if len(outputs) > 1:
+        several = microbp.compile(outputs, inputs=sample, params=params, **options)
     theta = np.array([each.data for each in params])
     found = whole.value_and_grad(x, theta, reduce="sum", wrt_inputs=True)
     again = whole.value_and_grad(x, theta, reduce="sum").gradient
     if again.tobytes() != found.gradient.tobytes():
         return float("inf")
     pairs = [
-        (several(x), values), (found.gradient, total), (found.inputs, inputs),
+        (several(x).reshape(values.shape), values), (found.gradient, total), (found.inputs, inputs),
         (found.costs, np.array([sum(row, start=0.0) for row in values.tolist()])),
     ]  # fmt: skip
     for a, b in pairs:

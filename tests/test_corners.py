@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import mpmath  # type: ignore[import-untyped]
@@ -166,6 +167,7 @@ def test_after_a_nan_comes_a_nan(rule: Rule) -> None:
 
 
 # ---------------------------------------------------------------------------- operations of two arguments
+@cache
 def power(a: float, b: float, m: int, n: int) -> float:
     """The derivative of a**b, m times in a and n times in b: at 0 and at infinity from its trend."""
 

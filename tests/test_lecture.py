@@ -17,7 +17,6 @@ import graphviz
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from sklearn.datasets import make_moons
 
 import microbp
 from microbp import Graph, NoGradientError, Value, record_sites
@@ -420,6 +419,8 @@ STEPS = [
 
 
 def test_the_demo_learns_two_moons_as_in_micrograd() -> None:
+    from sklearn.datasets import make_moons
+
     np.random.seed(1337)  # noqa: NPY002 (the notebook's)
     random.seed(1337)
     X, y = make_moons(n_samples=100, noise=0.1)

@@ -76,8 +76,11 @@ def check_plain(function: Any, kind: str, numbers: tuple[Any, Any], result: Any)
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_row_of_the_table(name: str) -> None:
+    function = FUNCTIONS[name]
     for kind in table.KINDS:
-        check_cell(FUNCTIONS[name], kind)
+        check_cell(function, kind)
+    check_that_one_dimension_is_treated_as_a_matrix_is(function)
+    check_that_equal_numbers_and_zeros_are_treated_as_numpy_does(function)
 
 
 def check_cell(function: Any, kind: str) -> None:
@@ -97,9 +100,7 @@ def check_cell(function: Any, kind: str) -> None:
         assert outcome.kind == "" or kind == table.PLAIN_ARRAY
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_row_of_one_dimension_is_treated_as_a_matrix_is(name: str) -> None:
-    function = FUNCTIONS[name]
+def check_that_one_dimension_is_treated_as_a_matrix_is(function: Any) -> None:
     row = function._replace(x=function.x.ravel()[:3], y=function.y.ravel()[:3])
     kind = "`microbp.array`"
     if table.takes(row, kind):
@@ -109,9 +110,8 @@ def test_a_row_of_one_dimension_is_treated_as_a_matrix_is(name: str) -> None:
             check_recorded(row, kind, (row.x, row.y))
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_equal_numbers_and_zeros_are_treated_as_numpy_does(name: str) -> None:
-    function, kind = FUNCTIONS[name], "`microbp.array`"
+def check_that_equal_numbers_and_zeros_are_treated_as_numpy_does(function: Any) -> None:
+    kind = "`microbp.array`"
     if table.tried(function, kind).kind == "refused":
         return
     none, first, last = slice(0, 0), slice(0, 2), slice(-2, None)

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ class World:
         self.net([1.0]).backward()
         self.snapshots.take()
         self.file = file
+        self.picture, self.film = _shown()
 
     def made(self, kind: type) -> Any:
         """Something of this class."""
@@ -159,11 +161,11 @@ class World:
             "nin": 1, "nouts": [1], "nout": 1, "X": [[1.0], [2.0]], "Y": [1.0, 2.0], "parameters": [w],
             "lr": 0.1, "inputs": [1.0], "theta": np.array([0.5]), "params": [Value(1.0)],
             "predictions": [w], "targets": [1.0], "strength": 0.1, "max_norm": 1.0, "rule": "relu",
-            "x": [1.0], "history": [1.0, 0.5], "picture": viz.picture(self.graph), "rate": 0.1, "steps": 5,
+            "x": [1.0], "history": [1.0, 0.5], "picture": self.picture, "rate": 0.1, "steps": 5,
             "count": 2, "factor": 0.5,
             "final": 0.01, "every": 2, "then": 0.1, "style": None, "engine": "auto",
             "format": "svg", "width": 60, "names": {"x": "h"}, "expression": rule.y, "numbers": {"x": 2.0},
-            "path": self.file, "film": viz.animate(y).film, "snapshots": self.snapshots,
+            "path": self.file, "film": self.film, "snapshots": self.snapshots,
             "microbp.MLP state": self.net.state(),
             "microbp.optim.SGD count": 2,
             "microbp.optim.SGD state": optim.SGD([w], lr=0.1, momentum=0.9).state(),
@@ -213,6 +215,13 @@ class World:
             if keys and (needed or " " in keys[0]):
                 found[each.name] = known[keys[0]]
         return found
+
+
+@cache
+def _shown() -> tuple[Any, Any]:
+    """A picture and a film, which are drawn once."""
+    y = Value(0.5, name="w") * Value(3.0, name="x")
+    return viz.picture(Graph(y, {})), viz.animate(y, names={}).film
 
 
 def a_model() -> onnx.ModelProto:

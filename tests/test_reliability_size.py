@@ -173,7 +173,7 @@ READERS: dict[str, Callable[[Value, Value], object]] = {
 def test_a_reader_of_a_large_graph_comes_to_an_end_or_says_its_limit(
     reader: str, make: Callable[[int], tuple[Value, Value]], long: bool
 ) -> None:
-    y, w = make(1_000_000 if long else 500)
+    y, w = make(1_000_000 if long else 300)
     begun, refused = time.process_time(), ""
     try:
         READERS[reader](y, w)

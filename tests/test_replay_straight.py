@@ -6,6 +6,7 @@ import ast
 import inspect
 import linecache
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Program, numbers, programs
 from support import bits
@@ -62,14 +63,19 @@ def outcome(run: Any) -> list[str | None] | str:
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=str)
-@settings(max_examples=30)
-@given(st.data())
-def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule, data: st.DataObject) -> None:
-    width = data.draw(st.integers(1, 3)) if rule.over else 1
-    count = sum(width if arg in rule.over else 1 for arg in rule.args)
-    places = data.draw(st.lists(st.sampled_from(SPECIAL), min_size=count, max_size=count))
-    takes = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    takes[data.draw(st.integers(0, count - 1))] = True
+def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule) -> None:
+    drawn = random.Random(1)  # noqa: S311
+    for _ in range(40):
+        width = drawn.randint(1, 3) if rule.over else 1
+        count = sum(width if arg in rule.over else 1 for arg in rule.args)
+        takes = [drawn.random() < 0.5 for _ in range(count)]
+        takes[drawn.randrange(count)] = True
+        places = [drawn.choice(SPECIAL) for _ in range(count)]
+        assert replayed_as_recorded(rule, places, takes), (places, takes)
+
+
+def replayed_as_recorded(rule: Rule, places: list[float], takes: list[bool]) -> bool:
+    """Whether the operation gives the eager engine's bits or error at places that are Values or literals."""
 
     def operands(make: Any) -> list[Any]:
         return [make(x) if take else x for x, take in zip(places, takes, strict=True)]
@@ -83,7 +89,7 @@ def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule, 
 
     recorded, leaves = recorded_somewhere(rule, places, takes)
     if recorded is None:
-        return
+        return True
     program = compile_(recorded, inputs=leaves, params=[], form="straight", finite=False)
 
     def replayed() -> list[float]:
@@ -91,7 +97,7 @@ def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule, 
         found = program.value_and_grad(numbers_, wrt_inputs=True)
         return [found.cost, *found.inputs]
 
-    assert outcome(replayed) == outcome(eagerly)
+    return outcome(replayed) == outcome(eagerly)
 
 
 def recorded_somewhere(
@@ -173,7 +179,7 @@ def test_a_sum_of_negative_zeros_is_zero_as_in_the_eager_engine() -> None:
 
 
 def test_long_sums_are_cut_for_python_s_compiler() -> None:
-    values = [Value(0.1 * i - 3.0) for i in range(3500)]
+    values = [Value(0.1 * i - 3.0) for i in range(1200)]
     cost = microbp.sum(values) * microbp.dot(values, values) + microbp.logsumexp(values)
     program = compile_(cost, inputs=values, params=[], form="straight")
     found = program.value_and_grad([each.data for each in values], wrt_inputs=True)
@@ -185,7 +191,7 @@ def test_long_sums_are_cut_for_python_s_compiler() -> None:
 def test_a_long_chain_is_one_function() -> None:
     x = Value(0.5, name="x")
     y = x
-    for _ in range(10_000):
+    for _ in range(3_000):
         y = y * 0.999 + 0.001
     y.backward()
     found = compile_(y, inputs=x, params=[], form="straight").value_and_grad(0.5, wrt_inputs=True)

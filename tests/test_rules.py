@@ -9,6 +9,7 @@ import pickle
 import random
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,44 +53,55 @@ def wrong_by_central_difference(rule: Rule) -> list[str]:
     that people are shown and the one that is differentiated again.
     """
     wrong = []
-    rng = random.Random(2)  # noqa: S311
     with mpmath.workdps(100):
-        h = mpmath.mpf(10) ** -25
-        for box in rule.smooth:
-            for turn in range(20):
-                at: dict[str, Any] = {
-                    arg: [rng.uniform(*interval) for _ in range(1 + turn % 3)] if arg in rule.over
-                    else rng.uniform(*interval)
-                    for arg, interval in zip(rule.args, box, strict=True)
-                }  # fmt: skip
-                y = evaluate(rule, rule.y, at, DIGITS)
-                for arg, *forms in zip(rule.args, rule.d, rule.shown, rule.again, strict=True):
-                    for place in range(len(at[arg])) if arg in rule.over else (None,):
-                        up = evaluate(rule, rule.y, moved(at, arg, place, h), DIGITS)
-                        down = evaluate(rule, rule.y, moved(at, arg, place, -h), DIGITS)
-                        measured = (up - down) / (2 * h)
-                        exact = [evaluate(rule, form, {**at, "y": y}, DIGITS, place) for form in forms]
-                        stated = compiled(rule).derivatives[rule.args.index(arg)](
-                            *at.values(), compiled(rule).value(*at.values())
-                        )
-                        stated = stated if place is None else stated[place]
-                        near = abs(stated - measured) <= mpmath.mpf("1e-12") * abs(measured)
-                        bound = mpmath.mpf("1e-30") * abs(measured) + mpmath.mpf("1e-60")
-                        if not near or not all(abs(each - measured) <= bound for each in exact):
-                            wrong.append(arg if place is None else f"{arg}[{place}]")
+        for at, y, slopes in central_differences(rule.y, rule.args, rule.over, rule.smooth):
+            value = compiled(rule).value(*at.values())
+            for (arg, place), measured in slopes.items():
+                number = rule.args.index(arg)
+                forms = rule.shown[number], rule.again[number]
+                exact = [evaluate(rule.over, form, {**at, "y": y}, DIGITS, place) for form in forms]
+                stated = compiled(rule).derivatives[number](*at.values(), value)
+                stated = stated if place is None else stated[place]
+                near = abs(stated - measured) <= mpmath.mpf("1e-12") * abs(measured)
+                bound = mpmath.mpf("1e-30") * abs(measured) + mpmath.mpf("1e-60")
+                if not near or not all(abs(each - measured) <= bound for each in exact):
+                    wrong.append(arg if place is None else f"{arg}[{place}]")
     return wrong
 
 
+@cache
+def central_differences(
+    y: Expression, args: tuple[str, ...], over: tuple[str, ...], smooth: tuple[Any, ...]
+) -> list[tuple[dict[str, Any], Any, dict[tuple[str, int | None], Any]]]:
+    """Points, the value there, and its slopes by operand and place: once for a row and its planted errors."""
+    found, rng, h = [], random.Random(2), mpmath.mpf(10) ** -25  # noqa: S311
+    for box in smooth:
+        for turn in range(20):
+            at: dict[str, Any] = {
+                arg: [rng.uniform(*interval) for _ in range(1 + turn % 3)] if arg in over
+                else rng.uniform(*interval)
+                for arg, interval in zip(args, box, strict=True)
+            }  # fmt: skip
+            slopes = {}
+            for arg in args:
+                for place in range(len(at[arg])) if arg in over else (None,):
+                    up = evaluate(over, y, moved(at, arg, place, h), DIGITS)
+                    down = evaluate(over, y, moved(at, arg, place, -h), DIGITS)
+                    slopes[arg, place] = (up - down) / (2 * h)
+            found.append((at, evaluate(over, y, at, DIGITS), slopes))
+    return found
+
+
 def evaluate(
-    rule: Rule, expression: Expression, at: dict[str, Any], reading: Reading, place: int | None = None
+    over: tuple[str, ...], expression: Expression, at: dict[str, Any], reading: Reading, place: int | None = None
 ) -> Any:
     """An expression of a row in mpmath's numbers, for the element ``place`` of the lists."""
     scope = {
         arg: [mpmath.mpf(x) for x in each] if isinstance(each, list) else mpmath.mpf(each)
         for arg, each in at.items()
     }
-    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-    elements = [dict(zip(rule.over, each, strict=True)) for each in lists]
+    lists = zip(*(scope[arg] for arg in over), strict=True)
+    elements = [dict(zip(over, each, strict=True)) for each in lists]
     here = elements[place] if place is not None else {}
     once = reading._replace(known={})  # a sum within a sum is computed once
     return expression.evaluate({**EXACT_CONSTANTS, **scope, **here}, once, elements)

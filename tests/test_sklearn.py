@@ -31,7 +31,7 @@ import json, sys
 from sklearn.utils.estimator_checks import check_estimator
 from microbp.sklearn import MLPClassifier, MLPRegressor, ValueRegressor
 
-small = {"hidden_layer_sizes": (10,), "learning_rate_init": 0.02, "max_iter": 20}
+small = {"hidden_layer_sizes": (4,), "learning_rate_init": 0.1, "max_iter": 20}
 for made in (MLPClassifier(**small), MLPRegressor(**small), ValueRegressor()):
     done = check_estimator(made, on_fail=None, on_skip=None)
     print(json.dumps([[each["check_name"], each["status"], repr(each["exception"])] for each in done]))

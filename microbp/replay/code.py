@@ -143,9 +143,8 @@ def scaled(factor: float, tree: Tree) -> Tree:
 # --------------------------------------------------------------------------------------------- to print
 def text(tree: Tree) -> str:
     """The tree as Python, with parentheses around a matrix product that is a factor, for readers."""
-    if any(isinstance(each, ast.MatMult) for each in ast.walk(tree)):
-        tree = _Readable().visit(copy.deepcopy(tree))
-    return ast.unparse(tree)
+    plain = ast.unparse(tree)
+    return ast.unparse(_Readable().visit(copy.deepcopy(tree))) if " @ " in plain else plain
 
 
 class _Readable(ast.NodeTransformer):

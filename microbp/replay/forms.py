@@ -114,10 +114,10 @@ class Matrix:
     """
 
     def __init__(self, captured: Captured, plan: Plan) -> None:
-        self.plan, value, both = plan, Writer(plan), Writer(plan)
-        for writer in (value, both):
-            writer.add(None, "n = len(x)")
-            writer.forward()
+        self.plan, both = plan, Writer(plan)
+        both.add(None, "n = len(x)")
+        both.forward()
+        value = both.copy()
         value.add(None, f"return {text(value.outputs())}")
         both.backward()
         self.writer = both

@@ -13,6 +13,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -88,6 +89,12 @@ class Writer:
         #: What each array has received, by its number.
         self.found: dict[int, list[Contribution]] = defaultdict(list)
         self._kept: dict[str, str] = {}
+
+    def copy(self) -> Writer:
+        """One that goes on from here by itself."""
+        other = copy(self)
+        other.statements, other.found, other._kept = [*self.statements], self.found.copy(), {**self._kept}
+        return other
 
     # ------------------------------------------------------------------------------------ statements
     def add(self, target: Tree | None, value: Any, sign: str = "=", comment: str = "") -> None:
