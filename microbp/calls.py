@@ -29,7 +29,7 @@ _FOLDERS = tuple(str(Path(__file__).parents[1] / each / "_")[:-1] for each in ("
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real, complex: numbers.Complex}
 #: What the other package is for, which the library does not import.
-_DRAWING = ("animate", "draw", "draw_step", "page", "picture")
+_DRAWING = ("animate", "draw", "draw_step", "page")
 #: Of the methods with two underscores these; operators look at their operands themselves, and quickly.
 _SPECIAL = {"__init__", "__getitem__", "__call__"}
 

@@ -159,7 +159,7 @@ class World:
             "nin": 1, "nouts": [1], "nout": 1, "X": [[1.0], [2.0]], "Y": [1.0, 2.0], "parameters": [w],
             "lr": 0.1, "inputs": [1.0], "theta": np.array([0.5]), "params": [Value(1.0)],
             "predictions": [w], "targets": [1.0], "strength": 0.1, "max_norm": 1.0, "rule": "relu",
-            "x": [1.0], "history": [1.0, 0.5], "picture": viz.picture(self.graph), "rate": 0.1, "steps": 5,
+            "x": [1.0], "history": [1.0, 0.5], "picture": viz.draw(self.graph).picture, "rate": 0.1, "steps": 5,
             "count": 2, "factor": 0.5,
             "final": 0.01, "every": 2, "then": 0.1, "style": None, "engine": "auto",
             "format": "svg", "width": 60, "names": {"x": "h"}, "expression": rule.y, "numbers": {"x": 2.0},
@@ -432,7 +432,7 @@ def test_what_is_infinite_or_too_deep_is_told() -> None:
     [
         ("SGD", "; it is microbp.optim.SGD"),
         ("mean_squared_error", "; it is microbp.losses.mean_squared_error"),
-        *((name, f"; it is viz.{name}") for name in ("animate", "draw", "draw_step", "page", "picture")),
+        *((name, f"; it is viz.{name}") for name in ("animate", "draw", "draw_step", "page")),
         ("torch", ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""``picture``: what is drawn of a graph, folded until a person can read it."""
+"""``pictures``: what is drawn of a graph, folded until a person can read it."""
 
 from __future__ import annotations
 
@@ -28,54 +28,18 @@ _CURES = (
 )
 
 
-def picture(
-    graph: Graph,
-    fold: str = "auto",
-    max_nodes: int = 120,
-    *,
-    parameters: Iterable[str | Value] | None = None,
-    between: tuple[str | Value, str | Value] | None = None,
-    around: str | Value | None = None,
-    hops: int = 2,
-    share: float | None = None,
-    unfold: Iterable[str] = (),
-    findings: Diagnosis | Iterable[Finding] = (),
-) -> Picture:
-    """Boxes and edges for the values of ``graph``.
-
-    ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
-    term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
-    ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than six edges for each. Samples that go through the same code are one box, × n;
-    the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
-    arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
-
-    ``findings``, of :func:`microbp.diagnose`, are written into the boxes that they are about.
-    ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
-    ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
-
-    >>> x = Value(3.0, name="x")
-    >>> drawn = picture(Graph(x * x))
-    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
-    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
-    >>> picture(Graph(x * x + x), fold="sigma").note
-    '3 values folded into 2 boxes: each sum in one box'
-
-    Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5,000
-    boxes, one whose edges cross more than 10,000 rows of boxes together, which would take an engine
-    minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does; TypeError for what
-    is no Graph.
-    """
-    view = View(parameters, between, around, hops, share, unfold, findings)
-    return next(pictures(graph, fold, max_nodes, view))
-
-
 def pictures(
-    graph: Graph, fold: str, max_nodes: int, view: View, alone: Collection[int] = ()
+    graph: Graph, fold: str, max_nodes: int = 120, view: View = View(), alone: Collection[int] = ()  # noqa: B008
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
-    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own.
+    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own. Raises as
+    :func:`viz.draw` does.
+
+    >>> x = Value(3.0, name="x")
+    >>> drawn = next(pictures(Graph(x * x), "auto"))
+    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
+    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
     """
     one_of("fold", fold, FOLDS)
     max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few

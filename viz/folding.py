@@ -145,6 +145,12 @@ class Partition:
         """Whether it is a box of leaves; a box that holds anything else ends with something else."""
         return not self.values.computed[label]
 
+    def joined(self, into: Mapping[int, int], made: Mapping[int, Made] | None = None) -> Partition:
+        """The coarser one in which each box in ``into`` is a part of that which it maps to."""
+        where = np.arange(len(self.label))
+        where[[*into]] = [*into.values()]
+        return Partition(self.values, np.where(self.label < 0, -1, where[self.label]), made, self)
+
     @cached_property
     def arcs(self) -> tuple[Ints, Ints]:
         """The boxes that are connected: (boxes of operands, boxes of users), each pair once, ascending."""
@@ -233,17 +239,12 @@ def merge(
     With ``apart`` those that read each other's results do not: each of them is a step of a sequence.
     """
     merged = [label for label in partition.labels if label in key]
-    become: dict[int, Made] = {}
-    where = np.arange(len(partition.label), dtype=np.int64)
-    for each, labels in listed((key[label] for label in merged), merged).items():
-        if len(labels) > 1:
-            where[labels] = labels[-1]
-            become[labels[-1]] = tell(each, labels)
+    together = listed((key[label] for label in merged), merged).items()
+    become = {labels[-1]: tell(each, labels) for each, labels in together if len(labels) > 1}
     if not become:
         return partition
-    classes = np.where(partition.label < 0, -1, where[partition.label])
-    coarse = Partition(partition.values, classes, {**partition.made, **become}, partition)
-    return acyclic(coarse, partition, apart=apart)
+    into = {label: labels[-1] for _, labels in together for label in labels}
+    return acyclic(partition.joined(into, partition.made | become), partition, apart=apart)
 
 
 def absorb(
@@ -410,10 +411,7 @@ def owned(partition: Partition) -> Partition:
             into[label] = groups[0]
         elif len(readers) == 1 and partition.values.kinds[label] is Kind.PARAMETER:
             into |= {label: readers[0]} if readers[0] in partition.made else {}
-    where = np.arange(len(partition.label))
-    where[[*into]] = [*into.values()]
-    classes = np.where(partition.label < 0, -1, where[partition.label])
-    circle = Partition(partition.values, classes, finer=partition).cycles()
+    circle = partition.joined(into).cycles()
     alone = {label for label in into if len(partition.readers[label]) == 1}
     return absorb(partition, {each: box for each, box in into.items() if box not in circle or each in alone})
 
@@ -608,14 +606,12 @@ def bands(partition: Partition, most: int) -> Partition:
 
 # --------------------------------------------------------------------------------------------- levels
 _CHAINS = "each sum with what follows from it"
+_FORMS = f"{_CHAINS}, those of one form together"
 #: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
     ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
     (_CHAINS, chains),
-    (
-        f"{_CHAINS}, those of one form together",
-        lambda partition: chains(leaves(owned(alike(partition, any_parameter=True)))),
-    ),
+    (_FORMS, lambda partition: chains(leaves(owned(alike(partition, any_parameter=True))))),
     ("in one box", rest),
 )
 
@@ -625,21 +621,15 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
 
     Without groups a neuron is a sum with what is computed from it alone, a layer all neurons of one form.
     """
-    if level in {"none", "sigma"}:
-        return (single if level == "none" else sums)(values), LEVELS[level]
-    if values.grouped[0]:
-        grouped = by_groups(values, layers(values)) if level == "layer" else by_groups(values)
-        return _OUTSIDE[0][1](grouped), LEVELS[level]
-    partition, phrase = sums(values), ""
-    for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
-        partition = step(partition)
-    return partition, phrase
+    by_form = {} if values.grouped[0] else {"neuron": _CHAINS, "layer": _FORMS}
+    phrase = by_form.get(level, LEVELS[level])
+    return next(rung for rung in ladder(values) if rung[1] == phrase)
 
 
 def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
-    yield folded(values, "none")
-    yield folded(values, "sigma")
+    yield single(values), LEVELS["none"]
+    yield sums(values), LEVELS["sigma"]
     for partition, phrase in _begun(values):
         for at, (told, step) in enumerate(_OUTSIDE if values.grouped[0] else _OUTSIDE[:-1]):
             partition = step(partition)  # noqa: PLW2901  each step goes on from the last

@@ -121,7 +121,7 @@ def film(
             f"{MOST:,}. {_CURES}"
         )
     pass_ = root if isinstance(root, Trace) else trace(graph)  # with the numbers that were recorded
-    drawn = next(pictures(pass_.graph, "none", MOST, view))
+    drawn = next(pictures(pass_.graph, "none", view=view))
     if (crossed := drawn.reach()) > FAR:
         raise TooManyValues(
             f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "

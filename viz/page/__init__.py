@@ -18,7 +18,7 @@ from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
 from viz.engines import ENGINES, NoEngine, Rendered, engine_name, render
 from viz.focus import View
-from viz.fold import picture, pictures
+from viz.fold import pictures
 from viz.kinds import kinds
 from viz.options import Style, graph_of, one_of
 from viz.page.data import as_literal, described
@@ -182,7 +182,7 @@ def _stage(
     steps: Trace, parameters: Iterable[str | Value] | None, engine: str
 ) -> tuple[str, dict[str, float]]:
     """The whole graph as the end of the pass has it, with room for the gradients of every step."""
-    shown = Film(steps, picture(steps.graph, "none", parameters=parameters)).picture(len(steps))
+    shown = Film(steps, next(pictures(steps.graph, "none", view=View(parameters)))).picture(len(steps))
     edges = "local" if len(shown.boxes) <= _LABELLED else "none"
     boxes = (
         box._replace(progress=box.progress and box.progress._replace(passes=0)) for box in shown.boxes
