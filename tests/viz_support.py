@@ -36,7 +36,7 @@ HOSTILE = [
 
 
 def picture(graph: Graph, fold: str = "auto", max_nodes: int = 120, **view: Any) -> Picture:
-    """The finest picture that is not too large, with the options of ``draw``, whether or not it can be read."""
+    """The finest picture that is not too large, with the options of ``draw``; it may be illegible."""
     return next(pictures(graph, fold, max_nodes, View(**view)))
 
 

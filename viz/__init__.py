@@ -17,8 +17,8 @@ from viz.step_pictures import draw_step
 
 __all__ = [
     "FOLDS", "Animation", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots",
-    "TooManyValues", "animate", "draw", "draw_step", "page", "plot_boundary", "plot_cost", "plot_gradient_flow",
-    "plot_histograms",
+    "TooManyValues", "animate", "draw", "draw_step", "page", "plot_boundary", "plot_cost",
+    "plot_gradient_flow", "plot_histograms",
 ]  # fmt: skip
 
 told_in(globals())

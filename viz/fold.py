@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
-from microbp import Diagnosis, Finding, Graph, Value
+from microbp import Diagnosis, Finding, Graph
 from microbp.debug.trace import as_recorded
 from microbp.text.safe import quoted
 from viz.contents import Contents, clusters, edges

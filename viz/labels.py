@@ -214,28 +214,41 @@ def _strip(box: Box, scale: Scale, style: Style) -> str:
 
 
 # ------------------------------------------------------------------------------------------- at an edge
-def edge_look(flow: Flow, style: Style) -> dict[str, str]:
+def edge_look(edge: Edge, style: Style) -> dict[str, str]:
     """The lines of the step are thick, point the way the gradient goes, and have the colour of its sign."""
-    if flow.paid != flow.step:
-        return {}
-    return {"color": _sign_colour(flow, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
+    flow, look = edge.flow, dict[str, str]()
+    if flow and flow.paid == flow.step:
+        look = {"color": _sign_colour(flow.amount, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
+    elif not flow and style.edges == "contribution" and edge.contribution:
+        look = {"color": _sign_colour(edge.contribution, style)}
+    if edge.alarm and not (flow and flow.paid > flow.step):
+        look |= {"color": style.theme.alarm, "penwidth": "2.5"}
+    return look
 
 
-def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
-    """In a step: the local derivative, above what it makes of the upstream gradient.
+def edge_label(edge: Edge, style: Style) -> str:
+    """How many edges it is, and the derivative or the contribution, whichever is asked for; or the alarm.
 
-    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
+    In a step: the local derivative, above what it makes of the upstream gradient. Where that is added to what
+    came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
     """
-    local, before, amount, after = _terms(edge, flow, style)
+    if edge.flow is None:
+        if edge.alarm:
+            return f"<{font(f'<B>{edge.alarm}</B>', style.theme.alarm)}>"
+        many = f"{edge.count:,} edges" if edge.count > 1 else ""
+        if style.edges == "contribution" and edge.contribution is not None:
+            return (f"{many}, max " if many else "") + signed(edge.contribution, style.digits)
+        return "" if style.edges == "none" else many or (style.edges == "local" and _local(edge, style)) or ""
+    flow, (local, before, amount, after) = edge.flow, _terms(edge, edge.flow, style)
     now, lines = flow.paid == flow.step, []
     if local and (style.edges == "local" or now):
         lines.append(font(local, style.theme.faint))
     if edge.alarm and flow.paid <= flow.step:
         lines = [font(f"<B>{edge.alarm}</B>", style.theme.alarm)]
     elif now:
-        lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow, style)))
+        lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow.amount, style)))
     elif style.edges == "contribution" and flow.paid < flow.step:
-        lines.append(font(amount, _sign_colour(flow, style)))
+        lines.append(font(amount, _sign_colour(flow.amount, style)))
     text = "".join(f'&#160;{line}<BR ALIGN="LEFT"/>' for line in lines)
     return f"<{fixed(text, edge_room(edge, flow, style), 22, 'LEFT')}>"
 
@@ -249,15 +262,18 @@ def edge_room(edge: Edge, flow: Flow, style: Style) -> int:
 
 def _terms(edge: Edge, flow: Flow, style: Style) -> tuple[str, str, str, str]:
     """The local derivative, the gradient before, the contribution, and the gradient after it, in words."""
-    local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
     before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
     after = before and f" → {signed(flow.after, style.digits)}"
-    return local, before, signed(flow.amount, style.digits), after
+    return _local(edge, style), before, signed(flow.amount, style.digits), after
 
 
-def _sign_colour(flow: Flow, style: Style) -> str:
+def _local(edge: Edge, style: Style) -> str:
+    return "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
+
+
+def _sign_colour(amount: float, style: Style) -> str:
     theme = style.theme
-    return theme.edge_minus if flow.amount < 0 else theme.edge_plus if flow.amount > 0 else theme.edge
+    return theme.edge_minus if amount < 0 else theme.edge_plus if amount > 0 else theme.edge
 
 
 # ------------------------------------------------------------------------------------- above the boxes
