@@ -18,12 +18,10 @@ from viz.options import Style, flag, graph_of, not_drawn
 from viz.picture import Box, Picture
 from viz.text import signed
 
-#: Dots per inch of a PNG: text of 10 points is 17 pixels high.
-_DPI = 120
+_DPI = 120  #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 #: Pixels of a screen, and of a notebook's cell, which is as high as it needs to be.
 TARGET, NOTEBOOK = (1920.0, 1000.0), (920.0, 1400.0)
-#: Pixels of the smallest text that is read without effort.
-LEGIBLE = 7.0
+LEGIBLE = 7.0  #: Pixels of the smallest text that is read without effort.
 #: The smallest type of a picture, in points, and how many pixels a point has.
 _SMALLEST, _POINT = 8.0, 96 / 72
 #: A box is no smaller than this, with the gap to the next, in points.

@@ -17,10 +17,8 @@ from viz.picture import Picture, reach
 
 #: What ``fold`` may be.
 FOLDS = ("auto", *LEVELS)
-#: More boxes than these are no picture.
-LIMIT = 5000
-#: A layout of edges that cross more rows of boxes than these together takes minutes.
-MOST = 10_000
+LIMIT = 5000  #: More boxes than these are no picture.
+MOST = 10_000  #: A layout of edges that cross more rows of boxes than these together takes minutes.
 
 _CURES = (
     "Let fold='auto' choose, try fold='neuron' or fold='layer', or show a part: around=name, "

@@ -32,8 +32,7 @@ Cut = Callable[[GroupPath], GroupPath]
 
 #: The levels, and how a picture says that it was folded so.
 LEVELS = {"none": "", "sigma": "each sum in one box", "neuron": "by neuron", "layer": "by layer"}
-#: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
-FEWEST = 5
+FEWEST = 5  #: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
 #: The operations that add their operands, or products of them.
 LINKS = frozenset({"add", "sub", "sum", "dot"})
 
@@ -48,11 +47,9 @@ class Values:
         self.graph = graph
         self.nodes = graph.nodes
         self.kinds = kinds
-        #: By position whether the value is in the picture.
-        self.shown = np.full(len(graph), shown is None)
+        self.shown = np.full(len(graph), shown is None)  #: By position whether the value is in the picture.
         self.shown[[*(shown or ())]] = True
-        #: By position whether the value was computed rather than given.
-        self.computed = graph.op >= 0
+        self.computed = graph.op >= 0  #: By position whether the value was computed rather than given.
         user = np.repeat(np.arange(len(graph)), np.diff(graph.first))
         place = np.arange(len(user)) - graph.first[user]
         edge = graph.args >= 0
@@ -97,10 +94,8 @@ class Made(NamedTuple):
     #: group, alike, tree, leaves, loop or rest.
     how: str
     name: str = ""
-    #: How many alike lie on top of each other.
-    times: int = 1
-    #: The names of the groups, for a box that is one of them.
-    path: tuple[str, ...] = ()
+    times: int = 1  #: How many alike lie on top of each other.
+    path: tuple[str, ...] = ()  #: The names of the groups, for a box that is one of them.
     #: How many steps of a loop or of a sequence it holds, and by position the step of each value.
     steps: int = 0
     turn: Ints | None = None
@@ -126,8 +121,7 @@ class Partition:
         found, first, sizes = np.unique(classes[::-1], return_index=True, return_counts=True)
         last = len(classes) - 1 - first
         self.label: Ints = np.where(classes < 0, -1, last[np.searchsorted(found, classes)])
-        #: The labels of all boxes, ascending.
-        self.labels: list[int] = np.sort(last[found >= 0]).tolist()
+        self.labels: list[int] = np.sort(last[found >= 0]).tolist()  #: The labels of all boxes, ascending.
         #: A single value is made of nothing, unless it is all that a group computes.
         self.made: dict[int, Made] = {
             label: made[each]
@@ -288,11 +282,6 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
 
 
 # ------------------------------------------------------------------------------------ sums, and what is alike
-def single(values: Values) -> Partition:
-    """Each value by itself."""
-    return Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1))
-
-
 def sums(values: Values) -> Partition:
     """Each sum in one box, every other value in its own.
 
@@ -628,7 +617,7 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
 
 def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
-    yield single(values), LEVELS["none"]
+    yield Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1)), LEVELS["none"]
     yield sums(values), LEVELS["sigma"]
     for partition, phrase in _begun(values):
         for at, (told, step) in enumerate(_OUTSIDE if values.grouped[0] else _OUTSIDE[:-1]):

@@ -47,10 +47,11 @@ def not_drawn(caller: str, takes: str, given: object) -> TypeError:
     >>> print(not_drawn("draw", "a Value or a Graph", 3.0))
     draw() takes a Value or a Graph, not float: a plain number does not know what it was computed from
     """
+    several = hasattr(given, "__len__") and not isinstance(given, str)
     hints = {
         "; of a trace draw its graph, trace.graph": isinstance(given, Trace),
         "; of a module draw what it returns": isinstance(given, Module),
-        "; of an array draw one element, or the sum": hasattr(given, "__len__") and not isinstance(given, str),
+        "; of an array draw one element, or the sum": several,
         ": a plain number does not know what it was computed from": isinstance(given, int | float),
     }
     hint = next((told for told, fits in hints.items() if fits), "")

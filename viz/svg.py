@@ -13,8 +13,7 @@ _G, _TITLE, _TEXT, _PATH = (f"{SVG}{name}" for name in ("g", "title", "text", "p
 _HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stroke"}
 #: What most texts have in common is said once, by what is around them.
 _USUAL = {"font-size": "10.00", "text-anchor": "start"}
-#: Between the right end of a gradient and that of its band, in points.
-_MARGIN = 4.0
+_MARGIN = 4.0  #: Between the right end of a gradient and that of its band, in points.
 #: Numbers of which a page keeps one decimal.
 _NUMBERS, _DECIMALS = {"x", "y", "width", "height", "rx", "d", "points"}, re.compile(r"-?\d+\.\d+")
 
