@@ -23,8 +23,7 @@ _MIXED = 6  #: More folded boxes than these, and all their terms share a row.
 _NAMES = 8  #: How many names a tooltip lists.
 _NOTES = 3  #: How many findings a box shows.
 _SIDE = 8  #: The most squares along either side of an array.
-#: A cell of an array: ``W[0,1]``, ``W[0][1]``.
-_CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
+_CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")  #: A cell of an array: ``W[0,1]``, ``W[0][1]``.
 
 
 # -------------------------------------------------------------------------------------------- sums

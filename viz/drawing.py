@@ -24,8 +24,7 @@ TARGET, NOTEBOOK = (1920.0, 1000.0), (920.0, 1400.0)
 LEGIBLE = 7.0  #: Pixels of the smallest text that is read without effort.
 #: The smallest type of a picture, in points, and how many pixels a point has.
 _SMALLEST, _POINT = 8.0, 96 / 72
-#: A box is no smaller than this, with the gap to the next, in points.
-_WIDTH, _HEIGHT = 66.0, 46.0
+_WIDTH, _HEIGHT = 66.0, 46.0  #: A box is no smaller than this, with the gap to the next, in points.
 
 
 def draw(

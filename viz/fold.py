@@ -15,8 +15,7 @@ from viz.kinds import kinds
 from viz.options import one_of, whole_number
 from viz.picture import Picture, reach
 
-#: What ``fold`` may be.
-FOLDS = ("auto", *LEVELS)
+FOLDS = ("auto", *LEVELS)  #: What ``fold`` may be.
 LIMIT = 5000  #: More boxes than these are no picture.
 MOST = 10_000  #: A layout of edges that cross more rows of boxes than these together takes minutes.
 

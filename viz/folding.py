@@ -25,10 +25,8 @@ from viz.kinds import stem
 from viz.picture import Key, Kind
 
 Ints = npt.NDArray[np.int64]
-#: From the outermost group: its name, and the number of the call.
-GroupPath = tuple[tuple[str, int], ...]
-#: How much of a group's path names its box.
-Cut = Callable[[GroupPath], GroupPath]
+GroupPath = tuple[tuple[str, int], ...]  #: From the outermost group: its name, and the number of the call.
+Cut = Callable[[GroupPath], GroupPath]  #: How much of a group's path names its box.
 
 #: The levels, and how a picture says that it was folded so.
 LEVELS = {"none": "", "sigma": "each sum in one box", "neuron": "by neuron", "layer": "by layer"}
@@ -305,8 +303,7 @@ def sums(values: Values) -> Partition:
     return Partition(values, classes)
 
 
-#: Boxes outside of groups and loops, which may be joined further.
-_OPEN = frozenset({"", "alike", "tree"})
+_OPEN = frozenset({"", "alike", "tree"})  #: Boxes outside of groups and loops, which may be joined further.
 
 
 def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:

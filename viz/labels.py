@@ -22,11 +22,9 @@ COLUMNS = 6  #: From top to bottom, a sum of up to so many terms shows them side
 #: Squares in a row of a strip, of one with more than so many, and the points of a side.
 _SQUARES, _LONG, _MANY_SQUARES, _SIDE = 6, 24, 10, 10
 _BARS = "▁▂▃▄▅▆▇█"  #: The columns of a sparkline, from low to high.
-#: Room in the band of a step: the type, the height.
-_BAND, _HEIGHT = 10, 14
+_BAND, _HEIGHT = 10, 14  #: Room in the band of a step: the type, the height.
 _EDGE = 8  #: The type of an edge's label.
-#: Columns of the title, and of the line below it.
-_TITLE, _NOTE = 80, 140
+_TITLE, _NOTE = 80, 140  #: Columns of the title, and of the line below it.
 _GAP = "&#160;"
 _TIMES = {1: "ten times", 2: "100 times", 3: "1,000 times"}
 _EDGES = {

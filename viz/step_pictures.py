@@ -16,8 +16,7 @@ from viz.options import Style, graph_of, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
-#: Columns of a name, and how many names are listed.
-_NAME, _LISTED = 18, 3
+_NAME, _LISTED = 18, 3  #: Columns of a name, and how many names are listed.
 
 
 def _told(trace: Trace, step: Step, digits: int) -> str:

@@ -77,8 +77,7 @@ LARGEST = 20_000  #: More values do not go on a page.
 #: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
 _LABELLED = 300
 _MAPPED = 10  #: Fewer values than these need no map.
-#: The size of the map's pane, in pixels.
-_MAP = (400.0, 800.0)
+_MAP = (400.0, 800.0)  #: The size of the map's pane, in pixels.
 
 
 @dataclass(repr=False)
