@@ -98,7 +98,6 @@ class Contents:
         boxes = {label: (self._folded if label in folded else self._single)(label) for label in self.order}
         return [
             box._replace(
-                id=self.id[label],
                 name=before.get(label, "") + box.name,
                 values=len(self.members[label]),
                 notes=self._notes(label),
@@ -126,7 +125,7 @@ class Contents:
         node, rows = self.nodes[label], self.rows.get(label)
         gradient = "not computed" if node.grad is None else repr(node.grad)
         return Box(
-            id="",
+            id=self.id[label],
             kind=self.values.kinds[label] if rows is None else Kind.SUM,
             name=self.values.graph.shown(node),
             named=node.named,
@@ -179,7 +178,7 @@ class Contents:
         across, shaped = _shaped([self.nodes[each] for each in told])
         spark = self._spark(label)
         return Box(
-            id="",
+            id=self.id[label],
             kind=Kind.FOLDED,
             name=name,
             named=named,

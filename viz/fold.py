@@ -8,6 +8,7 @@ from itertools import repeat
 from microbp import Diagnosis, Finding, Graph
 from microbp.debug.trace import as_recorded
 from microbp.text.safe import quoted
+from microbp.text.spelling import counted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded
@@ -59,9 +60,7 @@ def pictures(
     for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
-            since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
-            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
-            yield _picture(shut, note, fold, found)
+            yield _picture(shut, _note(shut, told, phrase, len(moved)), fold, found)
 
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
@@ -106,16 +105,17 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
     return drawn
 
 
-def _left_out(values: Values, told: str) -> str:
-    cut = f", {values.cut:,} edge{'s' * (values.cut != 1)} to the others left out" if values.cut else ""
-    return f"{len(values):,} of {len(values.nodes):,} values shown: {told}{cut}" if told else ""
-
-
-def _folded(partition: Partition, phrase: str) -> str:
-    made = partition.made.values()
+def _note(partition: Partition, told: str, phrase: str, moved: int) -> str:
+    """What was left out, what was folded, and what has changed since, as parts of a sentence."""
+    values, made, count = partition.values, partition.made.values(), len(partition.values)
+    cut = f", {counted(values.cut, 'edge')} to the others left out" if values.cut else ""
     alike = max((each.times for each in made if not each.steps), default=1)
     steps = max((each.steps for each in made), default=1)
     few = f"{len(partition):,} box{'es' * (len(partition) != 1)}: {phrase}"
     few += (f", × {alike:,} alike" if alike > 1 else "") + (f", {steps:,} steps" if steps > 1 else "")
-    count = len(partition.values)
-    return f"{count:,} values folded into {few}" if len(partition) < count else ""
+    parts = {
+        f"{count:,} of {len(values.nodes):,} values shown: {told}{cut}": told,
+        f"{count:,} values folded into {few}": len(partition) < count,
+        f"as computed, leaves with other data now: {moved:,}": moved,
+    }
+    return "; ".join(part for part, said in parts.items() if said)
