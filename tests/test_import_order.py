@@ -303,7 +303,7 @@ kinds       what a leaf is, how an operation is signed
 focus       a part of a graph
 folding     which values share a box
 contents    from a partition to a picture
-fold        picture
+fold        pictures
 labels      what is written in a picture
 dot         a picture as DOT
 engines     layout, and what shows and saves what it gives

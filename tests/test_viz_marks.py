@@ -51,6 +51,16 @@ def test_the_edge_that_makes_a_nan_says_how(broken):
     assert not any(each.alarm for each in broken.picture.edges if each.target == nan.source)
 
 
+def test_a_contribution_that_is_nan_has_the_colour_of_no_sign():
+    """It had that of a negative one."""
+    x = Value(2.0, "x")
+    loss = (x * 3.0).exp() * float("nan")
+    loss.backward()
+    told = draw(loss, edges="contribution", names={}).dot
+    assert "label=nan" in told
+    assert LIGHT.edge_minus not in told
+
+
 def test_a_step_tells_the_edge_that_makes_a_nan_when_it_carries_it():
     """It stood there as thick as what passes a gradient on, from the seed on."""
     x, w = Value(float("inf"), "x"), Value(2.0, "w")

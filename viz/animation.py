@@ -28,8 +28,7 @@ from viz.picture import Picture
 from viz.step_pictures import MOST, Film, film
 from viz.text import plain
 
-#: The last frame, which shows the result, stays so many times as long as another.
-_HELD = 4
+_HELD = 4  #: The last frame, which shows the result, stays so many times as long as another.
 
 
 def animate(
@@ -135,8 +134,7 @@ class Animation(Rendered):
         pillow()  # before the frames are drawn, which takes time
         pictures, places, placed = self._frames()
         looks = [dot.looks(*frame) for frame in zip(pictures, repeat(self.style), places)]
-        flows = ((edge, edge.flow) for edge in pictures[0].edges)
-        rooms = {edge.id: edge_room(edge, flow, self.style) for edge, flow in flows if flow}
+        rooms = {edge.id: edge_room(edge, self.style) for edge in pictures[0].edges if edge.flow}
 
         def draw(windows: Sequence[Window]) -> list[bytes]:
             texts = []
@@ -165,21 +163,21 @@ class Animation(Rendered):
         """The picture of each frame, the places in it from one layout, and what the engine tells of these."""
         # an arrow that points back has its own place; all edges are laid out both ways
         pictures = [self.film.picture(step) for step in self.film.steps]
-        first = pictures[0]
-        flows = [each.flow and each.flow._replace(step=each.flow.paid) for each in first.edges]
-        turned = (each._replace(flow=flow) for each, flow in zip(first.edges, flows, strict=True))
-        placed = self._placed(first)
-        ahead, now = map(_places, (placed, self._placed(first._replace(edges=tuple(turned)))))
+        first, (placed, ahead) = pictures[0], self._placed(pictures[0])
+        now = (x._replace(flow=x.flow and x.flow._replace(step=x.flow.paid)) for x in first.edges)
+        _, back = self._placed(first._replace(edges=tuple(now)))
         places: list[dot.Places] = []
         for each in pictures:
             paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
-            places.append(ahead | {id_: now[id_] for id_ in paying})
+            places.append(ahead | {id_: back[id_] for id_ in paying})
         return pictures, places, placed
 
-    def _placed(self, picture: Picture) -> list[dict[str, Any]]:
-        """The whole, frames, boxes and edges as the engine tells of them."""
+    def _placed(self, picture: Picture) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+        """The whole, frames, boxes and edges as the engine tells of them, and by id what puts them there."""
         told = json.loads(render(dot.source(picture, self.style), "json0", self._engine))
-        return [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
+        placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
+        known, again = [each for each in placed if "id" in each], ("pos", "lp", "xlp", "bb")
+        return placed, {each["id"]: {key: each[key] for key in again if key in each} for each in known}
 
     def _drawn(self, texts: Sequence[str], format: str) -> list[bytes]:  # noqa: A002
         """Each DOT text as the engine draws it; the program ``dot`` is given many of them at a time."""
@@ -200,15 +198,6 @@ class Animation(Rendered):
 
 #: How a file begins: where several stand in a row, each begins there.
 _BEGINS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml"}
-
-
-def _places(placed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """By the id of what is placed the attributes that put it there again."""
-    return {
-        each["id"]: {key: each[key] for key in ("pos", "lp", "xlp", "bb") if key in each}
-        for each in placed
-        if "id" in each
-    }
 
 
 def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:

@@ -19,43 +19,35 @@ _FAINTEST, _FULL = 0.08, 0.8
 
 
 class Theme(NamedTuple):
-    """The colours of a picture, each as ``#rrggbb``, but for the ends of the scale."""
+    """The colours of a picture, each as ``#rrggbb``, but for the ends of the scale; here on white."""
 
-    background: str
-    text: str
-    faint: str
+    background: str = "#ffffff"
+    text: str = "#1a1a1a"
+    faint: str = "#666666"
     #: Fill and outline of boxes by kind.
-    fill: str
-    outline: str
-    parameter_fill: str
-    parameter_outline: str
-    folded_fill: str
-    input_fill: str
-    root_outline: str
-    frame: str
+    fill: str = "#ffffff"
+    outline: str = "#4d4d4d"
+    parameter_fill: str = "#fff7d6"
+    parameter_outline: str = "#8a6d00"
+    folded_fill: str = "#fffdf2"
+    input_fill: str = "#ebebeb"
+    root_outline: str = "#1a1a1a"
+    frame: str = "#b3b3b3"
     #: Lines, and those that carry a contribution of either sign.
-    edge: str
-    edge_plus: str
-    edge_minus: str
+    edge: str = "#737373"
+    edge_plus: str = "#2166ac"
+    edge_minus: str = "#b35806"
     #: The gradient scale: where it is 0, the two ends, and the text on each band.
-    zero: RGB
-    plus: RGB
-    minus: RGB
-    nan: str
-    band_text: str
+    zero: RGB = (255, 255, 255)
+    plus: RGB = (33, 102, 172)
+    minus: RGB = (179, 88, 6)
+    nan: str = "#d9a6e8"
+    band_text: str = "#111111"
     #: What is not finite, and what was found to be wrong.
-    alarm: str
+    alarm: str = "#a3158c"
 
 
-LIGHT = Theme(
-    background="#ffffff", text="#1a1a1a", faint="#666666",
-    fill="#ffffff", outline="#4d4d4d",
-    parameter_fill="#fff7d6", parameter_outline="#8a6d00", folded_fill="#fffdf2",
-    input_fill="#ebebeb", root_outline="#1a1a1a", frame="#b3b3b3",
-    edge="#737373", edge_plus="#2166ac", edge_minus="#b35806",
-    zero=(255, 255, 255), plus=(33, 102, 172), minus=(179, 88, 6), nan="#d9a6e8", band_text="#111111",
-    alarm="#a3158c",
-)  # fmt: skip
+LIGHT = Theme()
 
 #: For slides. The bands are those of the light picture turned round: faint is dark, strong is bright.
 DARK = Theme(

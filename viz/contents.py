@@ -18,18 +18,12 @@ from viz.kinds import literal, short, sign, tooltip
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
-#: The most rows of a sum; beyond them one row stands for all that are left out.
-ROWS = 40
-#: More folded boxes than these, and all their terms share a row.
-_MIXED = 6
-#: How many names a tooltip lists.
-_NAMES = 8
-#: How many findings a box shows.
-_NOTES = 3
-#: The most squares along either side of an array.
-_SIDE = 8
-#: A cell of an array: ``W[0,1]``, ``W[0][1]``.
-_CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
+ROWS = 40  #: The most rows of a sum; beyond them one row stands for all that are left out.
+_MIXED = 6  #: More folded boxes than these, and all their terms share a row.
+_NAMES = 8  #: How many names a tooltip lists.
+_NOTES = 3  #: How many findings a box shows.
+_SIDE = 8  #: The most squares along either side of an array.
+_CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")  #: A cell of an array: ``W[0,1]``, ``W[0][1]``.
 
 
 # -------------------------------------------------------------------------------------------- sums
@@ -82,11 +76,9 @@ class Contents:
 
     def __init__(self, partition: Partition, findings: Mapping[int, Sequence[str]] | None = None) -> None:
         self.partition, self.values, self.nodes = partition, partition.values, partition.values.nodes
-        #: What was found to be wrong, by the position of the value.
-        self._findings = findings or {}
+        self._findings = findings or {}  #: What was found to be wrong, by the position of the value.
         self._noted = {*self._findings, *np.flatnonzero(~np.isfinite(self.values.graph.data)).tolist()}
-        #: The labels, operands before users.
-        self.order = partition.order
+        self.order = partition.order  #: The labels, operands before users.
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
         self.members = listed(partition.label.tolist(), range(len(partition.label)))
@@ -106,7 +98,6 @@ class Contents:
         boxes = {label: (self._folded if label in folded else self._single)(label) for label in self.order}
         return [
             box._replace(
-                id=self.id[label],
                 name=before.get(label, "") + box.name,
                 values=len(self.members[label]),
                 notes=self._notes(label),
@@ -134,7 +125,7 @@ class Contents:
         node, rows = self.nodes[label], self.rows.get(label)
         gradient = "not computed" if node.grad is None else repr(node.grad)
         return Box(
-            id="",
+            id=self.id[label],
             kind=self.values.kinds[label] if rows is None else Kind.SUM,
             name=self.values.graph.shown(node),
             named=node.named,
@@ -187,7 +178,7 @@ class Contents:
         across, shaped = _shaped([self.nodes[each] for each in told])
         spark = self._spark(label)
         return Box(
-            id="",
+            id=self.id[label],
             kind=Kind.FOLDED,
             name=name,
             named=named,

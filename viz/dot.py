@@ -12,7 +12,7 @@ from typing import Any
 from viz.labels import COLUMNS, edge_label, edge_look, heading, label, outline, scale_of
 from viz.options import FONT, Style
 from viz.picture import Box, Edge, Kind, Picture
-from viz.text import MINUS, escaped, font, number, shortened, signed
+from viz.text import MINUS, escaped, shortened
 
 #: Columns of a tooltip, and of a name in that of an edge: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
@@ -217,7 +217,7 @@ def _edge_looks(picture: Picture, style: Style) -> dict[str, dict[str, str]]:
     """
     where = "xlabel" if is_mesh(picture, 2 * _CROWD) else "label"
     found = {}
-    theme, boxes = style.theme, {box.id: box for box in picture.boxes}
+    boxes = {box.id: box for box in picture.boxes}
     leaving = Counter(edge.source for edge in picture.edges)
     arriving = Counter(edge.target for edge in picture.edges)
     # what enters a frame comes from above the leaves in it, so that one layer stands below another
@@ -228,24 +228,16 @@ def _edge_looks(picture: Picture, style: Style) -> dict[str, dict[str, str]]:
         look = {"edgetooltip": told}
         if set(target.group) & leafy - set(source.group):
             look["minlen"] = "2"
-        flow = edge.flow
-        shown = edge_label(edge, flow, style) if flow else _label(edge, style)
+        shown = edge_label(edge, style)
         if Kind.FOLDED in {source.kind, target.kind}:
             crowd = max(leaving[edge.source], arriving[edge.target])
-            if crowd > _CROWD or edge.count in {1, source.times, target.times}:
+            if (crowd > _CROWD or edge.count in {1, source.times, target.times}) and not edge.alarm:
                 shown = ""
             if crowd > 2 * _CROWD:
-                look |= {"color": theme.frame, "arrowsize": "0.4"}
+                look |= {"color": style.theme.frame, "arrowsize": "0.4"}
             elif edge.count > 1:
                 look["penwidth"] = "2"
-        if flow:
-            look |= edge_look(flow, style)
-        elif style.edges == "contribution" and edge.contribution:
-            look["color"] = theme.edge_plus if edge.contribution > 0 else theme.edge_minus
-        if edge.alarm and not flow:
-            shown = f"<{font(f'<B>{edge.alarm}</B>', theme.alarm)}>"
-        if edge.alarm and not (flow and flow.paid > flow.step):
-            look |= {"color": theme.alarm, "penwidth": "2.5"}
+        look |= edge_look(edge, style)
         if shown:
             look |= {where: shown, "labeltooltip": told}
         found[edge.id] = look
@@ -257,17 +249,6 @@ def _head(edge: Edge, target: Box, style: Style) -> str:
     if edge.port and target.kind is Kind.SUM and (style.rankdir == "LR" or len(target.rows) <= COLUMNS):
         return f"{edge.target}:{edge.port}:{'w' if style.rankdir == 'LR' else 'n'}"
     return edge.target
-
-
-def _label(edge: Edge, style: Style) -> str:
-    if style.edges == "none":
-        return ""
-    many = f"{edge.count:,} edges" if edge.count > 1 else ""
-    if style.edges == "contribution" and edge.contribution is not None:
-        return (f"{many}, max " if many else "") + signed(edge.contribution, style.digits)
-    if many or style.edges == "contribution" or edge.local is None or edge.local == 1.0:
-        return many
-    return f"×{number(edge.local, style.digits)}"
 
 
 def _tooltip(edge: Edge, source: str, target: str) -> str:

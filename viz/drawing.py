@@ -18,16 +18,13 @@ from viz.options import Style, flag, graph_of, not_drawn
 from viz.picture import Box, Picture
 from viz.text import signed
 
-#: Dots per inch of a PNG: text of 10 points is 17 pixels high.
-_DPI = 120
+_DPI = 120  #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 #: Pixels of a screen, and of a notebook's cell, which is as high as it needs to be.
 TARGET, NOTEBOOK = (1920.0, 1000.0), (920.0, 1400.0)
-#: Pixels of the smallest text that is read without effort.
-LEGIBLE = 7.0
+LEGIBLE = 7.0  #: Pixels of the smallest text that is read without effort.
 #: The smallest type of a picture, in points, and how many pixels a point has.
 _SMALLEST, _POINT = 8.0, 96 / 72
-#: A box is no smaller than this, with the gap to the next, in points.
-_WIDTH, _HEIGHT = 66.0, 46.0
+_WIDTH, _HEIGHT = 66.0, 46.0  #: A box is no smaller than this, with the gap to the next, in points.
 
 
 def draw(
@@ -58,13 +55,18 @@ def draw(
     """A drawing of all that ``root`` was computed from, with the gradients as they are now.
 
     What is drawn: values that have no name bear that of a variable in ``names``, which is by default
-    every variable that the caller sees, or a function of its module that called it. ``parameters``,
-    ``fold``, ``max_nodes``, ``unfold``, ``findings``, and ``between``, ``around``, ``hops`` and ``share``,
-    which leave values out, are those of :func:`viz.fold.picture`. A
-    :class:`~viz.picture.Picture` is drawn as it is.
+    every variable that the caller sees, or a function of its module that called it. ``parameters``, names
+    or Values, says which leaves are learned, if their names do not. ``between``, ``around`` with ``hops``,
+    and ``share`` leave values out: see :func:`viz.focus.focus`. ``findings``, of :func:`microbp.diagnose`,
+    are written into the boxes that they are about. A :class:`~viz.picture.Picture` is drawn as it is.
 
-    ``fold="auto"`` takes the finest level that can be read: fitted to ``target``, a width and a height in
-    pixels, its smallest text is 7 pixels high or more. A notebook's cell has its own width.
+    ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
+    term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
+    ``"auto"``: the finest of these, or of coarser ones, that can be read. It has at most ``max_nodes`` boxes,
+    is not a mesh of more than six edges for each, and fitted to ``target``, a width and a height in pixels,
+    its smallest text is 7 pixels high or more; a notebook's cell has its own width. Samples that go through
+    the same code are one box, × n; the steps of a loop are one box with the gradients along it. ``unfold``
+    names groups, modules and arrays whose values are boxes by themselves all the same: ``["layers.1"]``.
 
     ``hide`` names values, or gives them, whose gradients are left blank: an exercise sheet. With
     ``answers=True`` it is the key. ``backward()`` need not have run for it.
@@ -88,8 +90,8 @@ def draw(
     Where no gradient has been computed a dash stands in its place.
 
     Raises TypeError for what is neither a Value nor a graph, ValueError for an option that is wrong, for a
-    picture of more than 5,000 boxes, and for one whose edges would take an engine minutes. No layout
-    engine is needed until ``.svg``, ``.png`` or ``.pdf``.
+    picture of more than 5,000 boxes, and for one whose edges cross more than 10,000 rows of boxes together,
+    which would take an engine minutes. No layout engine is needed until ``.svg``, ``.png`` or ``.pdf``.
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
     if isinstance(root, Picture):

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from microbp import MicrobpError
+from microbp import MicrobpError, __version__
 from microbp.files import write_file
 from viz.options import Style, one_of
 
@@ -157,8 +157,6 @@ class Rendered:
 
     @property
     def _made_by(self) -> str:
-        from microbp import __version__
-
         return f"microbp {__version__}, laid out by {self.engine}"
 
     def _engine_told(self) -> str:

@@ -1,13 +1,13 @@
-"""``picture``: what is drawn of a graph, folded until a person can read it."""
+"""``pictures``: what is drawn of a graph, folded until a person can read it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
-from microbp import Diagnosis, Finding, Graph, Value
+from microbp import Diagnosis, Finding, Graph
 from microbp.graph import as_recorded
-from microbp.text import quoted
+from microbp.text import counted, quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded
@@ -15,12 +15,9 @@ from viz.kinds import kinds
 from viz.options import one_of, whole_number
 from viz.picture import Picture, reach
 
-#: What ``fold`` may be.
-FOLDS = ("auto", *LEVELS)
-#: More boxes than these are no picture.
-LIMIT = 5000
-#: A layout of edges that cross more rows of boxes than these together takes minutes.
-MOST = 10_000
+FOLDS = ("auto", *LEVELS)  #: What ``fold`` may be.
+LIMIT = 5000  #: More boxes than these are no picture.
+MOST = 10_000  #: A layout of edges that cross more rows of boxes than these together takes minutes.
 
 _CURES = (
     "Let fold='auto' choose, try fold='neuron' or fold='layer', or show a part: around=name, "
@@ -28,54 +25,18 @@ _CURES = (
 )
 
 
-def picture(
-    graph: Graph,
-    fold: str = "auto",
-    max_nodes: int = 120,
-    *,
-    parameters: Iterable[str | Value] | None = None,
-    between: tuple[str | Value, str | Value] | None = None,
-    around: str | Value | None = None,
-    hops: int = 2,
-    share: float | None = None,
-    unfold: Iterable[str] = (),
-    findings: Diagnosis | Iterable[Finding] = (),
-) -> Picture:
-    """Boxes and edges for the values of ``graph``.
-
-    ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
-    term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
-    ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than six edges for each. Samples that go through the same code are one box, × n;
-    the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
-    arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
-
-    ``findings``, of :func:`microbp.diagnose`, are written into the boxes that they are about.
-    ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
-    ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
-
-    >>> x = Value(3.0, name="x")
-    >>> drawn = picture(Graph(x * x))
-    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
-    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
-    >>> picture(Graph(x * x + x), fold="sigma").note
-    '3 values folded into 2 boxes: each sum in one box'
-
-    Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5,000
-    boxes, one whose edges cross more than 10,000 rows of boxes together, which would take an engine
-    minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does; TypeError for what
-    is no Graph.
-    """
-    view = View(parameters, between, around, hops, share, unfold, findings)
-    return next(pictures(graph, fold, max_nodes, view))
-
-
 def pictures(
-    graph: Graph, fold: str, max_nodes: int, view: View, alone: Collection[int] = ()
+    graph: Graph, fold: str, max_nodes: int = 120, view: View = View(), alone: Collection[int] = ()  # noqa: B008
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
-    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own.
+    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own. Raises as
+    :func:`viz.draw` does.
+
+    >>> x = Value(3.0, name="x")
+    >>> drawn = next(pictures(Graph(x * x), "auto"))
+    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
+    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
     """
     one_of("fold", fold, FOLDS)
     max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few
@@ -98,9 +59,7 @@ def pictures(
     for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
-            since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
-            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
-            yield _picture(shut, note, fold, found)
+            yield _picture(shut, _note(shut, told, phrase, len(moved)), fold, found)
 
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
@@ -145,16 +104,17 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
     return drawn
 
 
-def _left_out(values: Values, told: str) -> str:
-    cut = f", {values.cut:,} edge{'s' * (values.cut != 1)} to the others left out" if values.cut else ""
-    return f"{len(values):,} of {len(values.nodes):,} values shown: {told}{cut}" if told else ""
-
-
-def _folded(partition: Partition, phrase: str) -> str:
-    made = partition.made.values()
+def _note(partition: Partition, told: str, phrase: str, moved: int) -> str:
+    """What was left out, what was folded, and what has changed since, as parts of a sentence."""
+    values, made, count = partition.values, partition.made.values(), len(partition.values)
+    cut = f", {counted(values.cut, 'edge')} to the others left out" if values.cut else ""
     alike = max((each.times for each in made if not each.steps), default=1)
     steps = max((each.steps for each in made), default=1)
     few = f"{len(partition):,} box{'es' * (len(partition) != 1)}: {phrase}"
     few += (f", × {alike:,} alike" if alike > 1 else "") + (f", {steps:,} steps" if steps > 1 else "")
-    count = len(partition.values)
-    return f"{count:,} values folded into {few}" if len(partition) < count else ""
+    parts = {
+        f"{count:,} of {len(values.nodes):,} values shown: {told}{cut}": told,
+        f"{count:,} values folded into {few}": len(partition) < count,
+        f"as computed, leaves with other data now: {moved:,}": moved,
+    }
+    return "; ".join(part for part, said in parts.items() if said)

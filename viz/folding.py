@@ -25,15 +25,12 @@ from viz.kinds import stem
 from viz.picture import Key, Kind
 
 Ints = npt.NDArray[np.int64]
-#: From the outermost group: its name, and the number of the call.
-GroupPath = tuple[tuple[str, int], ...]
-#: How much of a group's path names its box.
-Cut = Callable[[GroupPath], GroupPath]
+GroupPath = tuple[tuple[str, int], ...]  #: From the outermost group: its name, and the number of the call.
+Cut = Callable[[GroupPath], GroupPath]  #: How much of a group's path names its box.
 
 #: The levels, and how a picture says that it was folded so.
 LEVELS = {"none": "", "sigma": "each sum in one box", "neuron": "by neuron", "layer": "by layer"}
-#: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
-FEWEST = 5
+FEWEST = 5  #: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
 #: The operations that add their operands, or products of them.
 LINKS = frozenset({"add", "sub", "sum", "dot"})
 
@@ -48,11 +45,9 @@ class Values:
         self.graph = graph
         self.nodes = graph.nodes
         self.kinds = kinds
-        #: By position whether the value is in the picture.
-        self.shown = np.full(len(graph), shown is None)
+        self.shown = np.full(len(graph), shown is None)  #: By position whether the value is in the picture.
         self.shown[[*(shown or ())]] = True
-        #: By position whether the value was computed rather than given.
-        self.computed = graph.op >= 0
+        self.computed = graph.op >= 0  #: By position whether the value was computed rather than given.
         user = np.repeat(np.arange(len(graph)), np.diff(graph.first))
         place = np.arange(len(user)) - graph.first[user]
         edge = graph.args >= 0
@@ -97,10 +92,8 @@ class Made(NamedTuple):
     #: group, alike, tree, leaves, loop or rest.
     how: str
     name: str = ""
-    #: How many alike lie on top of each other.
-    times: int = 1
-    #: The names of the groups, for a box that is one of them.
-    path: tuple[str, ...] = ()
+    times: int = 1  #: How many alike lie on top of each other.
+    path: tuple[str, ...] = ()  #: The names of the groups, for a box that is one of them.
     #: How many steps of a loop or of a sequence it holds, and by position the step of each value.
     steps: int = 0
     turn: Ints | None = None
@@ -126,8 +119,7 @@ class Partition:
         found, first, sizes = np.unique(classes[::-1], return_index=True, return_counts=True)
         last = len(classes) - 1 - first
         self.label: Ints = np.where(classes < 0, -1, last[np.searchsorted(found, classes)])
-        #: The labels of all boxes, ascending.
-        self.labels: list[int] = np.sort(last[found >= 0]).tolist()
+        self.labels: list[int] = np.sort(last[found >= 0]).tolist()  #: The labels of all boxes, ascending.
         #: A single value is made of nothing, unless it is all that a group computes.
         self.made: dict[int, Made] = {
             label: made[each]
@@ -144,6 +136,12 @@ class Partition:
     def is_leaf(self, label: int) -> bool:
         """Whether it is a box of leaves; a box that holds anything else ends with something else."""
         return not self.values.computed[label]
+
+    def joined(self, into: Mapping[int, int], made: Mapping[int, Made] | None = None) -> Partition:
+        """The coarser one in which each box in ``into`` is a part of that which it maps to."""
+        where = np.arange(len(self.label))
+        where[[*into]] = [*into.values()]
+        return Partition(self.values, np.where(self.label < 0, -1, where[self.label]), made, self)
 
     @cached_property
     def arcs(self) -> tuple[Ints, Ints]:
@@ -233,17 +231,12 @@ def merge(
     With ``apart`` those that read each other's results do not: each of them is a step of a sequence.
     """
     merged = [label for label in partition.labels if label in key]
-    become: dict[int, Made] = {}
-    where = np.arange(len(partition.label), dtype=np.int64)
-    for each, labels in listed((key[label] for label in merged), merged).items():
-        if len(labels) > 1:
-            where[labels] = labels[-1]
-            become[labels[-1]] = tell(each, labels)
+    together = listed((key[label] for label in merged), merged).items()
+    become = {labels[-1]: tell(each, labels) for each, labels in together if len(labels) > 1}
     if not become:
         return partition
-    classes = np.where(partition.label < 0, -1, where[partition.label])
-    coarse = Partition(partition.values, classes, {**partition.made, **become}, partition)
-    return acyclic(coarse, partition, apart=apart)
+    into = {label: labels[-1] for _, labels in together for label in labels}
+    return acyclic(partition.joined(into, partition.made | become), partition, apart=apart)
 
 
 def absorb(
@@ -287,11 +280,6 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
 
 
 # ------------------------------------------------------------------------------------ sums, and what is alike
-def single(values: Values) -> Partition:
-    """Each value by itself."""
-    return Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1))
-
-
 def sums(values: Values) -> Partition:
     """Each sum in one box, every other value in its own.
 
@@ -315,8 +303,7 @@ def sums(values: Values) -> Partition:
     return Partition(values, classes)
 
 
-#: Boxes outside of groups and loops, which may be joined further.
-_OPEN = frozenset({"", "alike", "tree"})
+_OPEN = frozenset({"", "alike", "tree"})  #: Boxes outside of groups and loops, which may be joined further.
 
 
 def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
@@ -410,10 +397,7 @@ def owned(partition: Partition) -> Partition:
             into[label] = groups[0]
         elif len(readers) == 1 and partition.values.kinds[label] is Kind.PARAMETER:
             into |= {label: readers[0]} if readers[0] in partition.made else {}
-    where = np.arange(len(partition.label))
-    where[[*into]] = [*into.values()]
-    classes = np.where(partition.label < 0, -1, where[partition.label])
-    circle = Partition(partition.values, classes, finer=partition).cycles()
+    circle = partition.joined(into).cycles()
     alone = {label for label in into if len(partition.readers[label]) == 1}
     return absorb(partition, {each: box for each, box in into.items() if box not in circle or each in alone})
 
@@ -608,14 +592,12 @@ def bands(partition: Partition, most: int) -> Partition:
 
 # --------------------------------------------------------------------------------------------- levels
 _CHAINS = "each sum with what follows from it"
+_FORMS = f"{_CHAINS}, those of one form together"
 #: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
     ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
     (_CHAINS, chains),
-    (
-        f"{_CHAINS}, those of one form together",
-        lambda partition: chains(leaves(owned(alike(partition, any_parameter=True)))),
-    ),
+    (_FORMS, lambda partition: chains(leaves(owned(alike(partition, any_parameter=True))))),
     ("in one box", rest),
 )
 
@@ -625,21 +607,15 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
 
     Without groups a neuron is a sum with what is computed from it alone, a layer all neurons of one form.
     """
-    if level in {"none", "sigma"}:
-        return (single if level == "none" else sums)(values), LEVELS[level]
-    if values.grouped[0]:
-        grouped = by_groups(values, layers(values)) if level == "layer" else by_groups(values)
-        return _OUTSIDE[0][1](grouped), LEVELS[level]
-    partition, phrase = sums(values), ""
-    for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
-        partition = step(partition)
-    return partition, phrase
+    by_form = {} if values.grouped[0] else {"neuron": _CHAINS, "layer": _FORMS}
+    phrase = by_form.get(level, LEVELS[level])
+    return next(rung for rung in ladder(values) if rung[1] == phrase)
 
 
 def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
-    yield folded(values, "none")
-    yield folded(values, "sigma")
+    yield Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1)), LEVELS["none"]
+    yield sums(values), LEVELS["sigma"]
     for partition, phrase in _begun(values):
         for at, (told, step) in enumerate(_OUTSIDE if values.grouped[0] else _OUTSIDE[:-1]):
             partition = step(partition)  # noqa: PLW2901  each step goes on from the last

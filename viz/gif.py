@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: So many colours for all frames together; one more is left for "as before".
-_COLOURS = 255
+_COLOURS = 255  #: So many colours for all frames together; one more is left for "as before".
 #: Points: around the whole, as an engine has it; around what has changed, for arrow heads and broad lines;
 #: and around a window, near the border of which an engine leaves out what is seen in part.
 _PAD, _BREADTH, _RIM = 10.8, 12.0, 24.0

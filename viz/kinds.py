@@ -18,8 +18,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
 _LEARNED = re.compile(r"(W[A-Za-z]{0,3}|[wbB][a-z]?|weights?|bias(es)?|theta|Theta|θ|Θ)(?![^\W\d_])")
 #: Beside these letters, those that follow them in the alphabet are no biases.
 _LETTERS = {"a": "b", "A": "B"}
-#: p['w1'] is what its key says.
-_KEY = re.compile(r".*\[['\"](?P<key>[^'\"]+)['\"]\]")
+_KEY = re.compile(r".*\[['\"](?P<key>[^'\"]+)['\"]\]")  #: p['w1'] is what its key says.
 #: Indices at the end of a name.
 _INDICES = re.compile(r"([._#]?\d+|\[[^\]]*\])+$")
 

@@ -12,25 +12,19 @@ from typing import Any, NamedTuple
 
 from viz.colours import Scale
 from viz.options import Style
-from viz.picture import Box, Edge, Flow, Kind, Picture, Row
+from viz.picture import Box, Edge, Kind, Picture, Row
 from viz.text import cell, escaped, fixed, font, narrowed, number, plain, room, shortened, signed, table
 
 #: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
 _NAME, _TERM, _SIGN = 24, 18, 12
-#: The type of what folded boxes tell beside their names.
-_SMALL = 8
-#: From top to bottom, a sum of up to so many terms shows them side by side.
-COLUMNS = 6
+_SMALL = 8  #: The type of what folded boxes tell beside their names.
+COLUMNS = 6  #: From top to bottom, a sum of up to so many terms shows them side by side.
 #: Squares in a row of a strip, of one with more than so many, and the points of a side.
 _SQUARES, _LONG, _MANY_SQUARES, _SIDE = 6, 24, 10, 10
-#: The columns of a sparkline, from low to high.
-_BARS = "▁▂▃▄▅▆▇█"
-#: Room in the band of a step: the type, the height.
-_BAND, _HEIGHT = 10, 14
-#: The type of an edge's label.
-_EDGE = 8
-#: Columns of the title, and of the line below it.
-_TITLE, _NOTE = 80, 140
+_BARS = "▁▂▃▄▅▆▇█"  #: The columns of a sparkline, from low to high.
+_BAND, _HEIGHT = 10, 14  #: Room in the band of a step: the type, the height.
+_EDGE = 8  #: The type of an edge's label.
+_TITLE, _NOTE = 80, 140  #: Columns of the title, and of the line below it.
 _GAP = "&#160;"
 _TIMES = {1: "ten times", 2: "100 times", 3: "1,000 times"}
 _EDGES = {
@@ -214,50 +208,69 @@ def _strip(box: Box, scale: Scale, style: Style) -> str:
 
 
 # ------------------------------------------------------------------------------------------- at an edge
-def edge_look(flow: Flow, style: Style) -> dict[str, str]:
+def edge_look(edge: Edge, style: Style) -> dict[str, str]:
     """The lines of the step are thick, point the way the gradient goes, and have the colour of its sign."""
-    if flow.paid != flow.step:
-        return {}
-    return {"color": _sign_colour(flow, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
+    flow, look = edge.flow, dict[str, str]()
+    if flow and flow.paid == flow.step:
+        look = {"penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
+    paid = flow.amount if flow else edge.contribution
+    if look or (paid and not flow and style.edges == "contribution"):
+        look["color"] = _sign_colour(paid or 0.0, style)
+    if edge.alarm and not (flow and flow.paid > flow.step):
+        look |= {"color": style.theme.alarm, "penwidth": "2.5"}
+    return look
 
 
-def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
-    """In a step: the local derivative, above what it makes of the upstream gradient.
+def edge_label(edge: Edge, style: Style) -> str:
+    """How many edges it is, and the derivative or the contribution, whichever is asked for; or the alarm.
 
-    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
+    In a step: the local derivative, above what it makes of the upstream gradient. Where that is added to what
+    came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
     """
-    local, before, amount, after = _terms(edge, flow, style)
+    if edge.flow is None:
+        if edge.alarm:
+            return f"<{font(f'<B>{edge.alarm}</B>', style.theme.alarm)}>"
+        many = f"{edge.count:,} edges" if edge.count > 1 else ""
+        if style.edges == "contribution" and edge.contribution is not None:
+            return (f"{many}, max " if many else "") + signed(edge.contribution, style.digits)
+        return "" if style.edges == "none" else many or (style.edges == "local" and _local(edge, style)) or ""
+    flow, (local, before, amount, after) = edge.flow, _terms(edge, style)
     now, lines = flow.paid == flow.step, []
     if local and (style.edges == "local" or now):
         lines.append(font(local, style.theme.faint))
     if edge.alarm and flow.paid <= flow.step:
         lines = [font(f"<B>{edge.alarm}</B>", style.theme.alarm)]
     elif now:
-        lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow, style)))
+        lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow.amount, style)))
     elif style.edges == "contribution" and flow.paid < flow.step:
-        lines.append(font(amount, _sign_colour(flow, style)))
+        lines.append(font(amount, _sign_colour(flow.amount, style)))
     text = "".join(f'&#160;{line}<BR ALIGN="LEFT"/>' for line in lines)
-    return f"<{fixed(text, edge_room(edge, flow, style), 22, 'LEFT')}>"
+    return f"<{fixed(text, edge_room(edge, style), 22, 'LEFT')}>"
 
 
-def edge_room(edge: Edge, flow: Flow, style: Style) -> int:
-    """So many points wide is that label, whatever it shows in this step."""
-    local, before, amount, after = _terms(edge, flow, style)
+def edge_room(edge: Edge, style: Style) -> int:
+    """So many points wide is that label, whatever it shows in a step."""
+    local, before, amount, after = _terms(edge, style)
     told = room([amount], _EDGE, bold=True) + room([before + after], _EDGE)
     return max(room([local], _EDGE), room([edge.alarm], _EDGE, bold=True), told) + 4
 
 
-def _terms(edge: Edge, flow: Flow, style: Style) -> tuple[str, str, str, str]:
+def _terms(edge: Edge, style: Style) -> tuple[str, str, str, str]:
     """The local derivative, the gradient before, the contribution, and the gradient after it, in words."""
-    local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
+    flow = edge.flow
+    assert flow, "what an edge pays is told in the picture of a step"
     before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
     after = before and f" → {signed(flow.after, style.digits)}"
-    return local, before, signed(flow.amount, style.digits), after
+    return _local(edge, style), before, signed(flow.amount, style.digits), after
 
 
-def _sign_colour(flow: Flow, style: Style) -> str:
+def _local(edge: Edge, style: Style) -> str:
+    return "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
+
+
+def _sign_colour(amount: float, style: Style) -> str:
     theme = style.theme
-    return theme.edge_minus if flow.amount < 0 else theme.edge_plus if flow.amount > 0 else theme.edge
+    return theme.edge_minus if amount < 0 else theme.edge_plus if amount > 0 else theme.edge
 
 
 # ------------------------------------------------------------------------------------- above the boxes

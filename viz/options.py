@@ -47,15 +47,14 @@ def not_drawn(caller: str, takes: str, given: object) -> TypeError:
     >>> print(not_drawn("draw", "a Value or a Graph", 3.0))
     draw() takes a Value or a Graph, not float: a plain number does not know what it was computed from
     """
-    hint = ""
-    if isinstance(given, Trace):
-        hint = "; of a trace draw its graph, trace.graph"
-    elif isinstance(given, Module):
-        hint = "; of a module draw what it returns"
-    elif hasattr(given, "__len__") and not isinstance(given, str):
-        hint = "; of an array draw one element, or the sum"
-    elif isinstance(given, int | float):
-        hint = ": a plain number does not know what it was computed from"
+    several = hasattr(given, "__len__") and not isinstance(given, str)
+    hints = {
+        "; of a trace draw its graph, trace.graph": isinstance(given, Trace),
+        "; of a module draw what it returns": isinstance(given, Module),
+        "; of an array draw one element, or the sum": several,
+        ": a plain number does not know what it was computed from": isinstance(given, int | float),
+    }
+    hint = next((told for told, fits in hints.items() if fits), "")
     return TypeError(f"{caller}() takes {takes}, not {type(given).__name__}{hint}")
 
 

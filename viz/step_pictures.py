@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
+from microbp.text import counted
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
@@ -15,15 +16,7 @@ from viz.options import Style, graph_of, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
-#: Columns of a name, and how many names are listed.
-_NAME, _LISTED = 18, 3
-
-
-def captions(trace: Trace, digits: int = 4) -> list[str]:
-    """A line for each step, the first for the seed."""
-    graph, count = trace.graph, len(trace)
-    first = f"step 0 of {count}: the pass begins with ∇{_name(graph.root.name)} = 1"
-    return [first, *(f"step {step.index} of {count}: {_told(trace, step, digits)}" for step in trace.steps)]
+_NAME, _LISTED = 18, 3  #: Columns of a name, and how many names are listed.
 
 
 def _told(trace: Trace, step: Step, digits: int) -> str:
@@ -44,10 +37,8 @@ def _name(name: str) -> str:
     return shortened(plain(name), _NAME)
 
 
-#: More boxes than these are not followed by eye, and take minutes to draw once for every step.
-MOST = 300
-#: Nor are edges that cross more rows of boxes than these together.
-FAR = 3_000
+MOST = 300  #: More boxes than these are not followed by eye, and take minutes to draw once for every step.
+FAR = 3_000  #: Nor are edges that cross more rows of boxes than these together.
 _CURES = (
     "Show a part: around=name, between=(name, name); step through all of them on a page, viz.page(loss); or "
     "see them folded in one picture, viz.draw(loss)"
@@ -58,19 +49,18 @@ class Film:
     """A pass and the boxes and edges that are seen of it; made by :func:`film`."""
 
     def __init__(self, trace: Trace, drawn: Picture, title: str = "", digits: int = 4) -> None:
-        self.trace, self.captions = trace, tuple(captions(trace, digits))
-        self._paid = {
-            f"e{step.node}_{each.place}": each for step in trace.steps for each in step.contributions
-        }
+        self.trace, seed = trace, f"the pass begins with ∇{_name(trace.graph.root.name)} = 1"
+        lines = [seed, *(_told(trace, step, digits) for step in trace.steps)]
+        #: A line for each step, the first for the seed.
+        self.captions = tuple(f"step {at} of {len(trace)}: {each}" for at, each in enumerate(lines))
+        self._paid = {f"e{step.node}_{x.place}": x for step in trace.steps for x in step.contributions}
         seen = {int(box.id[1:]) for box in drawn.boxes}
         #: The steps in which something is to be seen; all, unless values are left out.
-        self.steps = [0] + [
-            step.index
-            for step in trace.steps
-            if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)])
-        ]
-        told = drawn.note or f"{len(drawn.boxes):,} value{'s' * (len(drawn.boxes) != 1)}"
-        note = ", ".join(filter(None, (title, told)))
+        self.steps = [0]
+        for step in trace.steps:
+            if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)]):
+                self.steps.append(step.index)
+        note = ", ".join(filter(None, (title, drawn.note or counted(len(drawn.boxes), "value"))))
         self._drawn = drawn._replace(note=note, captions=self.captions)
 
     def picture(self, step: int) -> Picture:
@@ -121,7 +111,7 @@ def film(
             f"{MOST:,}. {_CURES}"
         )
     pass_ = root if isinstance(root, Trace) else trace(graph)  # with the numbers that were recorded
-    drawn = next(pictures(pass_.graph, "none", MOST, view))
+    drawn = next(pictures(pass_.graph, "none", view=view))
     if (crossed := drawn.reach()) > FAR:
         raise TooManyValues(
             f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "

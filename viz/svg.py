@@ -13,8 +13,7 @@ _G, _TITLE, _TEXT, _PATH = (f"{SVG}{name}" for name in ("g", "title", "text", "p
 _HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stroke"}
 #: What most texts have in common is said once, by what is around them.
 _USUAL = {"font-size": "10.00", "text-anchor": "start"}
-#: Between the right end of a gradient and that of its band, in points.
-_MARGIN = 4.0
+_MARGIN = 4.0  #: Between the right end of a gradient and that of its band, in points.
 #: Numbers of which a page keeps one decimal.
 _NUMBERS, _DECIMALS = {"x", "y", "width", "height", "rx", "d", "points"}, re.compile(r"-?\d+\.\d+")
 
@@ -33,8 +32,14 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
 def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
     title = plain(title)
     root = ET.fromstring(svg)  # noqa: S314  an engine of ours wrote it, from text that we escaped
-    for group in root.iter(_G):
-        _plain_tooltip(group)
+    for group in root.iter(_G):  # the links that carry a tooltip go, and its text becomes the title
+        told = group.find(_TITLE)
+        for at, holder in reversed([*enumerate(group)]):
+            link = holder.find(f"{SVG}a")
+            if link is not None:
+                group[at : at + 1] = list(link)
+                if told is not None:
+                    told.text = link.get(f"{_LINK}title")
     background = root.find(f"{_G}/{SVG}polygon")
     halo = {"stroke": "#ffffff" if background is None else background.get("fill", ""), **_HALO}
     for text in root.iterfind(f".//{_G}[@class='edge']/{_TEXT}"):
@@ -49,17 +54,6 @@ def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
     root.insert(0, described)
     root.attrib.update({"role": "img", "aria-label": title, "style": "max-width:100%;height:auto"})
     return root
-
-
-def _plain_tooltip(group: ET.Element) -> None:
-    """Takes the links that carry a tooltip out of a group, and puts its text into the title."""
-    title = group.find(_TITLE)
-    for at, holder in reversed([*enumerate(group)]):
-        link = holder.find(f"{SVG}a")
-        if link is not None:
-            group[at : at + 1] = list(link)
-            if title is not None:
-                title.text = link.get(f"{_LINK}title")
 
 
 # ---------------------------------------------------------------------------------- parts of a page

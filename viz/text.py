@@ -13,10 +13,7 @@ from microbp.notation import plain_number
 from microbp.text import columns, cut, safe
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
-
-
-#: More characters of a name or a title than these are not shown.
-_LONGEST = 2_000
+_LONGEST = 2_000  #: More characters of a name or a title than these are not shown.
 
 
 def plain(text: str, *, lines: bool = False) -> str:
@@ -54,8 +51,7 @@ def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:
 
 
 MINUS = "−"
-#: What stands for a number that was not computed.
-DASH = "—"
+DASH = "—"  #: What stands for a number that was not computed.
 
 
 def number(x: float | None, digits: int = 4) -> str:
@@ -86,8 +82,7 @@ _WIDTHS = {
 }  # fmt: skip
 #: Any other character, bold, except for the widest letters, and for those of East Asia.
 _LETTER, _WIDE = 0.75, 1.05
-#: For bold type.
-_BOLD = 1.1
+_BOLD = 1.1  #: For bold type.
 
 
 def room(texts: Iterable[str], size: float, *, bold: bool = False) -> int:

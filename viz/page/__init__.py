@@ -18,7 +18,7 @@ from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
 from viz.engines import ENGINES, NoEngine, Rendered, engine_name, render
 from viz.focus import View
-from viz.fold import picture, pictures
+from viz.fold import pictures
 from viz.kinds import kinds
 from viz.options import Style, graph_of, one_of
 from viz.page.data import as_literal, described
@@ -27,9 +27,7 @@ from viz.svg import map_svg, stage
 from viz.text import plain
 
 #: In this order: each uses what stands above it.
-_SCRIPTS = (
-    "model.js", "words.js", "graph.js", "panel.js", "map.js", "exercise.js", "controls.js"
-)  # fmt: skip
+_SCRIPTS = "model.js", "words.js", "graph.js", "panel.js", "map.js", "exercise.js", "controls.js"
 
 
 def joined(title: str, data: Any, drawn: str = "", folded: str = "") -> str:
@@ -74,16 +72,12 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-#: A graph of more values is shown as the neighbourhood of the current one.
-WHOLE = 1_000
-#: More values do not go on a page.
-LARGEST = 20_000
+WHOLE = 1_000  #: A graph of more values is shown as the neighbourhood of the current one.
+LARGEST = 20_000  #: More values do not go on a page.
 #: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
 _LABELLED = 300
-#: Fewer values than these need no map.
-_MAPPED = 10
-#: The size of the map's pane, in pixels.
-_MAP = (400.0, 800.0)
+_MAPPED = 10  #: Fewer values than these need no map.
+_MAP = (400.0, 800.0)  #: The size of the map's pane, in pixels.
 
 
 @dataclass(repr=False)
@@ -182,11 +176,9 @@ def _stage(
     steps: Trace, parameters: Iterable[str | Value] | None, engine: str
 ) -> tuple[str, dict[str, float]]:
     """The whole graph as the end of the pass has it, with room for the gradients of every step."""
-    shown = Film(steps, picture(steps.graph, "none", parameters=parameters)).picture(len(steps))
+    shown = Film(steps, next(pictures(steps.graph, "none", view=View(parameters)))).picture(len(steps))
     edges = "local" if len(shown.boxes) <= _LABELLED else "none"
-    boxes = (
-        box._replace(progress=box.progress and box.progress._replace(passes=0)) for box in shown.boxes
-    )
+    boxes = (box._replace(progress=box.progress and box.progress._replace(passes=0)) for box in shown.boxes)
     still = (edge._replace(flow=None) for edge in shown.edges)
     shown = shown._replace(title="", boxes=tuple(boxes), edges=tuple(still))
     laid_out = render(dot.source(shown, Style(edges=edges, legend=False)), "svg", engine)

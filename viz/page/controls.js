@@ -36,20 +36,16 @@ function showPlace() {
   const [here, all] = [place(), places()];
   const told = say(phase === "forward" ? "ahead" : "told", here, all, nodes[current()].name);
   const paid = (exercising ? [] : currentGifts()).slice(0, 4).map((gift) => say("to", signed(gift.amount, 4), nodes[gift.operand].name));
-  byId("slider").max = String(all);
-  byId("slider").value = String(here);
-  byId("slider").setAttribute("aria-valuetext", told);
+  made(byId("slider"), { max: all, "aria-valuetext": told }).value = here;
   byId("counter").textContent = say("at", here, all);
   byId("status").textContent = timer ? "" : paid.length ? say("passes", told, paid.join(", ")) : told;
-  for (const id of ["slider", "play"]) byId(id).disabled = all <= 0;
-  for (const id of ["first", "back"]) byId(id).disabled = here === 0;
-  for (const id of ["next", "last"]) byId(id).disabled = here === all;
+  const off = { slider: all <= 0, play: all <= 0, first: here === 0, back: here === 0, next: here === all, last: here === all };
+  for (const [id, disabled] of Object.entries(off)) byId(id).disabled = disabled;
   for (const id of ["forward", "backward", "update"]) byId(id).setAttribute("aria-pressed", String(id === phase));
   const verb = say(timer ? "pause" : "play");
-  byId("play").setAttribute("aria-pressed", String(timer !== null));
-  byId("play").setAttribute("aria-label", verb);
+  made(byId("play"), { "aria-pressed": timer !== null, "aria-label": verb });
+  made(byId("sign"), { d: timer ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z" });
   byId("verb").textContent = verb;
-  byId("sign").setAttribute("d", timer ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z");
   clearTimeout(addressing);
   addressing = setTimeout(address, 100); // a browser takes as long for it as for the step: it comes after the last
 }

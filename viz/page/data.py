@@ -43,8 +43,7 @@ def sources(sites: Iterable[str | None]) -> tuple[list[dict[str, Any]], dict[str
     return found, places
 
 
-#: Columns of a name beside the graph.
-_NAME = 24
+_NAME = 24  #: Columns of a name beside the graph.
 #: Local derivatives of larger graphs are told as numbers only: to write each as a formula takes minutes.
 _WRITTEN = 5_000
 

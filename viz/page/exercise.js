@@ -31,9 +31,8 @@ function judge(text, gift) {
 }
 
 function question(gift) {
-  const input = element("input", { type: "text", class: "answer", inputmode: "decimal", autocomplete: "off" });
+  const input = element("input", { type: "text", class: "answer", inputmode: "decimal", autocomplete: "off", "aria-label": `${nodes[gift.operand].name}.grad` });
   const verdict = element("p", { class: "verdict", role: "status" });
-  input.setAttribute("aria-label", `${nodes[gift.operand].name}.grad`);
   if (solved.has(gift)) input.value = six(gift.after);
   input.addEventListener("change", () => {
     const found = judge(input.value, gift);

@@ -1,7 +1,7 @@
 // The map: the folded picture that stays. The box of the current value is lit; a click opens a box in place.
 
 // A wider or dashed stroke would lay all of the map out again: each box has a halo, of which only the colour changes.
-for (const outline of byId("map").querySelectorAll("g.mapped > path:first-of-type")) outline.after(made(outline.cloneNode(), { class: "halo" }, []));
+for (const outline of byId("map").querySelectorAll("g.mapped > path:first-of-type")) outline.after(made(outline.cloneNode(), { class: "halo" }));
 
 function paintMap() {
   if (data.boxes.length === 0) return;

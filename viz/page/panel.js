@@ -91,7 +91,7 @@ function showSource() {
   byId("file").textContent = `${name}:${site[1]}`;
   byId("lines").replaceChildren(...all.filter(([line]) => Math.abs(line - site[1]) <= AROUND_LINE).map(([line, text]) => {
     const row = element("div", { class: "row" }, element("span", { class: "count" }, line), element("code", {}, text || " "));
-    if (line === site[1]) made(row, { class: "row here", "aria-current": "step" }, []);
+    if (line === site[1]) made(row, { class: "row here", "aria-current": "step" });
     return row;
   }));
 }

@@ -71,7 +71,7 @@ const signed = (x, digits) => number(x, digits, true);
 const trimmed = (text) => text.replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
 const six = (x, sign = false) => (Number.isInteger(x) ? trimmed(number(x, 6, sign)) : number(x, 6, sign));
 
-function made(element, attributes, children) {
+function made(element, attributes, children = []) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
