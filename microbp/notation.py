@@ -96,6 +96,7 @@ NUMBER = re.compile(r"[-−]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-−]?(inf|∞)|nan"
 _ONE_WORD = re.compile(r"[^\W\d][\w.#′]*(\[[\w., '\"]*\])*([.#′][\w.#′]*)*(\([\w, ]*\))?")
 
 
+@lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
     """A name as it stands in a text; in quotes where it could be taken for something else.
 
@@ -124,6 +125,7 @@ _SPECIAL = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def latex_name(name: str) -> str:
     r"""A name as LaTeX for math mode; whatever it holds, it stays a name.
 
@@ -550,6 +552,23 @@ def at(
     """
     if missing := [*filter(lambda each: each not in numbers, literals)]:
         raise ValueError(f"at(): of the literal {shown(missing[0])} no number is given")
+    if not literals and not elements and " if " not in expression.text:
+        return _everywhere(expression)
+    return _reduced(expression, numbers, literals, elements)
+
+
+@lru_cache(maxsize=1024)
+def _everywhere(expression: Expression) -> Expression:
+    """What is left of one that is the same at all numbers."""
+    return _reduced(expression, dict.fromkeys(expression.names, math.nan), (), ())
+
+
+def _reduced(
+    expression: Expression,
+    numbers: Mapping[str, float],
+    literals: Collection[str],
+    elements: Sequence[Mapping[str, float]],
+) -> Expression:
     tree = _At(numbers, literals, elements).visit(ast.parse(expression.text, mode="eval").body)
     names = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
     return Expression(ast.unparse(tree), frozenset(names & {*numbers, *CONSTANTS}), tree)

@@ -25,15 +25,26 @@ def pass_():
     return trace(tutorial_4(), {})
 
 
+@pytest.fixture(scope="module")
+def animations(pass_):
+    return {engine: animate(pass_, engine=engine) for engine in ("dot", "pygraphviz")}
+
+
 @pytest.fixture(scope="module", params=["dot", "pygraphviz"])
-def animation(request, pass_):
-    return animate(pass_, engine=request.param)
+def animation(request, animations):
+    return animations[request.param]
 
 
 @pytest.fixture(scope="module")
-def steps(animation, pass_):
-    """The picture of each step for itself, by the engine of the animation."""
-    return [draw_step(pass_, step, engine=animation.engine.split()[0]).svg for step in range(28)]
+def drawings(pass_):
+    """The picture of each step for itself."""
+    return [draw_step(pass_, step) for step in range(28)]
+
+
+@pytest.fixture(scope="module")
+def steps(drawings):
+    """The SVG of each; the texts in it, and their order, are those of either engine."""
+    return [each.svg for each in drawings]
 
 
 @pytest.fixture(scope="module")
@@ -133,15 +144,15 @@ def test_each_frame_of_a_gif_is_the_picture_that_it_was_made_of(pass_):
             assert np.abs(shown - pixels[frame - 2]).mean() > 1.0
 
 
-def test_a_gif_of_which_only_the_changes_are_drawn_shows_every_step_whole(animation, pass_):
+def test_a_gif_of_which_only_the_changes_are_drawn_shows_every_step_whole(animation, drawings):
     engine = animation.engine.split()[0]
     with Image.open(io.BytesIO(animation.gif)) as image:
         for step in range(0, 28, 3):
             image.seek(step)
-            png = render(source(draw_step(pass_, step).picture, None, 72), "png", engine)
-            own = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
+            png = render(source(drawings[step].picture, None, 72), "png", engine)
+            own = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), np.int16)
             high, wide, _ = own.shape
-            shown = np.asarray(image.convert("RGB"), float)[:high, :wide]
+            shown = np.asarray(image.convert("RGB"), np.int16)[:high, :wide]
             assert np.abs(shown - own).mean() < 0.2
             assert (np.abs(shown - own).max(axis=2) > 100).sum() < 100  # an arrow begins a little sooner
 
@@ -180,14 +191,17 @@ def test_a_gif_needs_pillow_and_says_where_it_comes_from(monkeypatch, small, tmp
 
 
 # ----------------------------------------------------------------------------------------------- SVG
-def test_the_svg_shows_in_each_frame_what_the_picture_of_its_step_shows(animation, steps):
+def test_the_svg_shows_in_each_frame_what_the_picture_of_its_step_shows(animation, steps, pass_):
     for step, own in enumerate(steps):
         assert seen(animation.svg, step) == drawn(own)
+    engine = animation.engine.split()[0]
+    assert seen(animation.svg, 13) == drawn(draw_step(pass_, 13, engine=engine).svg)
 
 
-def test_a_frame_that_shows_something_else_is_found_out(animation, steps):
+def test_a_frame_that_shows_something_else_is_found_out(animations, steps):
     """A planted error: two frames have changed places."""
-    planted = moving([*steps[:9], steps[10], steps[9], *steps[11:]], animation.durations, "planted")
+    durations = animations["dot"].durations
+    planted = moving([*steps[:9], steps[10], steps[9], *steps[11:]], durations, "planted")
     wrong = [step for step, own in enumerate(steps) if seen(planted, step) != drawn(own)]
     assert wrong == [9, 10]
 
@@ -227,7 +241,8 @@ def test_frames_of_different_sizes_are_found_out(pass_):
         gif([Part(at, 0, 0, colours(each)) for at, each in enumerate((small.png, large.png))], [800, 800])
 
 
-def test_a_browser_moves_it_unless_its_user_wants_no_motion(animation, browser, tmp_path):
+def test_a_browser_moves_it_unless_its_user_wants_no_motion(animations, browser, tmp_path):
+    animation = animations["dot"]
     path = animation.save(tmp_path / "pass.svg")
     running = "document.getAnimations().length"
     hold = "document.getAnimations().forEach(each => {each.pause(); each.currentTime = 17 * 800 + 400})"

@@ -228,8 +228,12 @@ def moved(texts, engine):
 
 
 @ENGINES
-def test_nothing_leaves_its_place_in_the_whole_pass(engine, pictures):
+def test_nothing_leaves_its_place_in_the_whole_pass_and_no_text_is_wider_than_its_room(
+    engine, pictures, capfd
+):
+    """Where a cell is too small both engines tell it on the terminal, of which ``dot`` has its own."""
     assert moved([Drawing(each).dot for each in pictures], engine) == set()
+    assert "too small" not in capfd.readouterr().err
 
 
 @ENGINES
@@ -263,13 +267,6 @@ def test_the_scale_of_colours_and_the_legend_are_those_of_the_whole_pass(picture
     [scale] = scales
     assert len({heading(each, scale, style).replace(each.title, "") for each in pictures}) == 1
     assert "not reached yet" in heading(pictures[-1], scale, style)
-
-
-def test_no_text_is_wider_than_its_room(pictures, capfd):
-    """Both engines tell on the terminal when a cell is too small."""
-    for each in pictures:
-        positions(Drawing(each).dot, "pygraphviz")
-    assert "too small" not in capfd.readouterr().err
 
 
 # -------------------------------------------------------------------------------------- what is drawn

@@ -148,9 +148,34 @@ def opened(browser, desktop, heard):
     assert heard.requests.pop().startswith("file:///")
 
 
+#: All that a page holds beside the time: a page of which this is as it was is as it was when it was opened.
+STATE = """() => JSON.stringify([
+  document.body.outerHTML.replaceAll(' class=""', ""), document.documentElement.lang,
+  document.activeElement.id,
+  at, phase, ahead, scale, wide, high, fitted, near, hit, language, rate, exercising, timer, traced, dragged,
+  [...solved], [...found], flowing.length, drawn === whole, sheet.scrollLeft, sheet.scrollTop,
+  ...[...document.querySelectorAll("input, select, details")].map((e) => [e.value, e.checked, e.open]),
+])"""
+#: Goes back to step 0, and says whether that was all there was to undo.
+AGAIN = """() => {
+  if (!window.asOpened) return false;
+  document.activeElement.blur();
+  byId("tip").removeAttribute("style");  // which is hidden
+  go(0);
+  return window.asOpened === stateOf();
+}"""
+
+
 @pytest.fixture
-def tab(opened, file):
-    return opened(file)
+def tab(opened, file, desktop, heard):
+    """The page as it is opened. It is loaded anew where the test before has changed more than the step."""
+    desktop.set_viewport_size(DESKTOP)
+    if desktop.evaluate(AGAIN):
+        heard.requests.add(file.as_uri())  # for an earlier test
+        return desktop
+    made = opened(file)
+    made.evaluate(f"[window.stateOf, window.asOpened] = [{STATE}, ({STATE})()]")
+    return made
 
 
 def step_of(tab):
@@ -164,10 +189,16 @@ def open_every(tab):
     tab.mouse.move(0, 0)  # a row that came under the pointer would light its paths
 
 
+GRADIENTS = "[...drawn].map(([at, parts]) => [at, parts.group.dataset.gradient ?? null])"
+
+
+def floats(found):
+    return {key: None if text is None else float(text) for key, text in found}
+
+
 def gradients_in_the_graph(tab):
     """By position, from the boxes that show one: the float that the attribute states in full."""
-    found = tab.evaluate("[...drawn].map(([at, parts]) => [at, parts.group.dataset.gradient ?? null])")
-    return {key: None if text is None else float(text) for key, text in found}
+    return floats(tab.evaluate(GRADIENTS))
 
 
 def text_outside_its_box(tab):
@@ -198,9 +229,10 @@ def test_all_final_gradients_are_the_engine_s(tab, loss, pass_):
 
 
 def test_every_step_forwards_and_back_shows_the_gradients_of_the_trace(tab, pass_):
-    for step in [*range(len(pass_) + 1), *reversed(range(len(pass_)))]:
-        tab.evaluate("step => go(step)", step)
-        assert gradients_in_the_graph(tab) == expected(pass_, step)
+    steps = [*range(len(pass_) + 1), *reversed(range(len(pass_)))]
+    shown = tab.evaluate(f"steps => steps.map((step) => {{ go(step); return {GRADIENTS}; }})", steps)
+    for step, found in zip(steps, shown, strict=True):
+        assert floats(found) == expected(pass_, step)
 
 
 def test_the_tables_show_the_same_gradients_in_full(tab, pass_):
@@ -288,26 +320,42 @@ def test_slider(tab, pass_):
     assert tab.locator("#slider").get_attribute("aria-valuetext") == f"step 9 of {len(pass_)}: {name}"
 
 
+#: A clock that stands still, in place of the page's: ``runFor`` so many milliseconds. The browser's own would
+#: stay for all pages of a context.
+CLOCK = """
+  const beats = new Map();
+  window.setInterval = (act, each) => {
+    beats.set(beats.size + 1, { act, each, left: each });
+    return beats.size;
+  };
+  window.clearInterval = (key) => { if (beats.has(key)) beats.get(key).left = Infinity; };
+  window.runFor = (time) => {
+    for (; time > 0; --time) for (const beat of beats.values()) {
+      if (--beat.left === 0) { beat.left = beat.each; beat.act(); }
+    }
+  };
+"""
+
+
 def test_play_runs_to_the_end_and_stops_and_begins_again(opened, file, pass_):
-    tab = opened(file, locale="en")  # in a context of its own: the clock of it stands still
-    tab.clock.install(time=0)
-    tab.clock.pause_at(1_000)
+    tab = opened(file)
+    tab.evaluate(CLOCK)
     tab.keyboard.press(" ")
     assert tab.locator("#play").get_attribute("aria-pressed") == "true"
-    tab.clock.run_for(2_000)
+    tab.evaluate("runFor(2_000)")
     assert step_of(tab) == 2
     tab.keyboard.press(" ")
-    tab.clock.run_for(2_000)
+    tab.evaluate("runFor(2_000)")
     assert step_of(tab) == 2
     tab.click("#play")
-    tab.clock.run_for(30_000)
+    tab.evaluate("runFor(30_000)")
     assert step_of(tab) == len(pass_)
     assert tab.locator("#play").get_attribute("aria-pressed") == "false"
     tab.click("#play")
-    tab.clock.run_for(1_000)
+    tab.evaluate("runFor(1_000)")
     assert step_of(tab) == 1
     tab.keyboard.press("Escape")
-    tab.clock.run_for(5_000)
+    tab.evaluate("runFor(5_000)")
     assert step_of(tab) == 1
 
 
@@ -555,21 +603,20 @@ def test_around_a_value_with_many_operands_the_others_are_counted(opened, folder
     assert tab.locator("#note").inner_text() == "Around v60; not shown: 20 of 61 values."
 
 
-def test_a_foreign_script_is_stopped_and_seen(browser, file):
-    tab, errors = browser.new_page(viewport=DESKTOP), []
-    tab.on("console", lambda message: errors.append(message.text))
-    tab.goto(file.as_uri())
+def test_a_foreign_script_is_stopped_and_seen(opened, file, heard):
+    tab = opened(file)
     tab.evaluate("""
         const foreign = (tag, fields) => Object.assign(document.createElement(tag), fields);
         document.body.append(foreign("script", { textContent: "window.hostile = 1" }));
         document.body.append(foreign("img", { src: "https://example.invalid/a.png" }));
     """)
-    while len(errors) < 2:  # each is reported when the browser comes to it
+    while len(heard.errors) < 2:  # each is reported when the browser comes to it
         tab.wait_for_event("console")
     assert tab.evaluate("window.hostile") is None
-    assert sorted("script-src" in each for each in errors) == [False, True]
-    assert all("Content Security Policy" in each for each in errors)
-    tab.close()
+    assert sorted("script-src" in each for each in heard.errors) == [False, True]
+    assert all("Content Security Policy" in each for each in heard.errors)
+    heard.errors.clear()
+    heard.requests.discard("https://example.invalid/a.png")
 
 
 def test_nan_and_infinity_are_shown_as_they_are(opened, folder):
@@ -589,14 +636,14 @@ def test_the_square_of_a_value_has_two_edges_and_two_contributions(opened, folde
     assert gradients_in_the_graph(tab) == {0: 6.0, 1: 1.0}
 
 
-def test_sandboxed_frames_work_two_in_one_document(browser, pass_):
+def test_sandboxed_frames_work_two_in_one_document(desktop, heard, pass_):
     one = page(pass_)._repr_mimebundle_()["text/html"]
     x = Value(3.0, "x")
     other = page(x * x, names={})._repr_mimebundle_()["text/html"]
-    errors = []
-    tab = browser.new_page(viewport=DESKTOP)
-    tab.on("console", lambda message: errors.append(message.text))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
+    heard.errors.clear()
+    tab = desktop
+    tab.set_viewport_size(DESKTOP)
+    tab.goto("about:blank")  # what is written into a page has its policy
     tab.set_content(f"<!DOCTYPE html><p id='step'>outside</p>{one}{other}")
     frames = [tab.frame_locator("iframe >> nth=0"), tab.frame_locator("iframe >> nth=1")]
     frames[0].locator("#last").click()
@@ -609,20 +656,20 @@ def test_sandboxed_frames_work_two_in_one_document(browser, pass_):
         height = "e => e.getBoundingClientRect().height"
         assert 15 < frame.locator("g.node.current .outline").evaluate(height) < 80
     assert tab.locator("#step").inner_text() == "outside"
-    assert errors == []
-    tab.close()
+    assert heard.errors == []
 
 
 # ---------------------------------------------------------------------------------------- how it looks
-@pytest.mark.parametrize("which", ["small", "large"])
-def test_a_phone_has_no_horizontal_scrolling(opened, file, large, which):
-    path = {"small": file, "large": large[0]}[which]
-    tab = opened(path, "#3", viewport=PHONE, has_touch=True, is_mobile=True)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    buttons = tab.locator("footer button")
-    assert min(buttons.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")) >= 36
-    tab.tap("#next")
-    assert step_of(tab) == 4
+def test_a_phone_has_no_horizontal_scrolling(opened, file, large, heard):
+    tab = opened(file, "#3", viewport=PHONE, has_touch=True, is_mobile=True)
+    for path in (file, large[0]):
+        heard.requests.clear()
+        tab.goto(f"{path.as_uri()}#3")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        buttons = tab.locator("footer button")
+        assert min(buttons.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")) >= 36
+        tab.tap("#next")
+        assert step_of(tab) == 4
 
 
 def test_dark_mode_keeps_dark_text_on_the_bands(opened, file):
@@ -701,20 +748,32 @@ def violations(tab, options):
     return tab.evaluate("options => axe.run(options)", options)["violations"]
 
 
-@pytest.mark.parametrize("how", ["whole", "around", "phone", "exercise", "update"])
-def test_axe_finds_nothing(opened, file, lecture, how):
-    path, size = (lecture if how == "around" else file), (PHONE if how == "phone" else DESKTOP)
-    tab = opened(path, "#17", viewport=size)
-    if how in {"exercise", "update"}:
-        tab.click(f"#{how}")
+def found_in_both_schemes(tab):
+    """What axe finds in the light, and of the colours in the dark."""
+    found = []
     for scheme, options in (("light", AXE), ("dark", AXE_COLOURS)):
         tab.emulate_media(color_scheme=scheme)
         nodes = [(each["id"], node) for each in violations(tab, options) for node in each["nodes"]]
-        assert [(name, node["html"], node["failureSummary"]) for name, node in nodes] == [], scheme
+        found += [(scheme, name, node["html"], node["failureSummary"]) for name, node in nodes]
+    tab.emulate_media(color_scheme="light")
+    return found
 
 
-def test_axe_finds_what_is_planted(opened, file):
-    tab = opened(file)
+def test_axe_finds_nothing_around_a_value(opened, lecture):
+    assert found_in_both_schemes(opened(lecture, "#17")) == []
+
+
+def test_axe_finds_nothing_until_something_is_planted(opened, file):
+    tab = opened(file, "#17")
+    assert found_in_both_schemes(tab) == []
+    for button in "exercise", "update":
+        tab.click(f"#{button}")
+        assert (button, found_in_both_schemes(tab)) == (button, [])
+    tab.click("#exercise")
+    tab.click("#backward")
+    tab.set_viewport_size(PHONE)
+    assert found_in_both_schemes(tab) == []
+    tab.set_viewport_size(DESKTOP)
     tab.evaluate("['aria-label', 'placeholder'].forEach(each => byId('search').removeAttribute(each))")
     tab.evaluate("byId('counter').style.color = '#cccccc'")
     found = {each["id"] for each in violations(tab, AXE)}
@@ -815,9 +874,9 @@ def test_the_end_of_the_pass_is_said(tab):
 
 
 def test_steps_can_be_taken_by_neuron_and_by_layer(opened, folder):
-    path, taken = lecture_s_net(2).save(folder / "two.html"), {}
+    tab, taken = opened(lecture_s_net(2).save(folder / "two.html"), "#1"), {}
     for by in ("values", "neurons", "layers"):
-        tab = opened(path)
+        tab.click("#first")
         tab.select_option("#by", by)
         tab.click("#next", click_count=2)
         taken[by] = 2 + tab.evaluate("""() => {
@@ -1002,14 +1061,14 @@ def test_an_input_called_as_a_parameter_is_seen_not_to_be_of_the_last_module(ope
     assert len(set(seen)) == len(seen)
 
 
-@pytest.mark.parametrize("media", ["screen", "print"])
-def test_rows_below_the_window_are_laid_out_for_a_picture_of_all_the_page(opened, lecture, media):
+def test_rows_below_the_window_are_laid_out_for_a_picture_of_all_the_page(opened, lecture):
     """They were blank in it."""
     tab = opened(lecture, viewport=PHONE)
     open_every(tab)
-    tab.emulate_media(media=media)
     laid_out = "all => all.every(e => e.checkVisibility({ contentVisibilityAuto: true }))"
-    assert tab.locator("tbody th").evaluate_all(laid_out)
+    for media in "screen", "print":
+        tab.emulate_media(media=media)
+        assert (media, tab.locator("tbody th").evaluate_all(laid_out)) == (media, True)
 
 
 def test_the_window_itself_does_not_scroll_whatever_the_tables_hold(opened, lecture):
@@ -1148,26 +1207,32 @@ def test_at_1280_pixels_no_word_is_cut_or_broken(opened, file):
 
 def test_the_row_of_what_receives_a_gradient_is_in_sight(opened, lecture):
     tab = opened(lecture)
-    seen = 0
-    for step in range(0, tab.evaluate("steps.length"), 5):
-        tab.evaluate("step => { go(step); return new Promise(requestAnimationFrame); }", step)
-        rows_ = tab.locator("#parameters tr.here")
-        if rows_.count():
-            row, box = rows_.first.bounding_box(), tab.locator("#leaves").bounding_box()
-            assert box["y"] - 1 <= row["y"]
-            assert row["y"] + row["height"] <= box["y"] + box["height"] + 1
-            seen += 1
-    assert seen > 3
+    seen = tab.evaluate("""async () => {
+      const found = [];
+      for (let step = 0; step < steps.length; step += 5) {
+        go(step);
+        await new Promise(requestAnimationFrame);
+        const row = document.querySelector("#parameters tr.here");
+        if (row) found.push([byId("leaves"), row].map((each) => each.getBoundingClientRect().toJSON()));
+      }
+      return found;
+    }""")
+    assert len(seen) > 3
+    for box, row in seen:
+        assert box["top"] - 1 <= row["top"]
+        assert row["bottom"] <= box["bottom"] + 1
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_every_target_is_24_pixels_high_and_wide(opened, lecture, size):
-    tab = opened(lecture, viewport=PHONE if size == "phone" else DESKTOP)
+def test_every_target_is_24_pixels_high_and_wide(opened, lecture):
+    tab = opened(lecture)
     small = """all => all.filter((e) => {
       const { width, height } = e.getBoundingClientRect();
       return width > 0 && (width < 24 || height < 24) && !e.closest("label");
     }).map((e) => e.outerHTML.slice(0, 60))"""
-    assert tab.locator("button, select, input, summary, label, #map g.mapped").evaluate_all(small) == []
+    for size in DESKTOP, PHONE:
+        tab.set_viewport_size(size)
+        targets = tab.locator("button, select, input, summary, label, #map g.mapped")
+        assert (size, targets.evaluate_all(small)) == (size, [])
 
 
 def test_a_thousand_values_are_shown_whole_and_stepped(opened, folder):

@@ -53,14 +53,18 @@ class Contribution(NamedTuple):
     @property
     def symbols(self) -> str:
         """The local derivative with the names of this node: ``h1·(1 − h1)``."""
-        formulas = Formulas(self.graph)
-        return formulas.math(formulas.derivative(self.user, self.place)).text
+        return self.told()[0]
 
     @property
     def numbers(self) -> str:
         """The local derivative with numbers: ``0.5933·(1 − 0.5933)``."""
+        return self.told()[1]
+
+    def told(self) -> tuple[str, str]:
+        """The local derivative in both forms, :attr:`symbols` and :attr:`numbers`."""
         formulas = Formulas(self.graph)
-        return formulas.numbers(formulas.derivative(self.user, self.place), 4).text
+        derivative = formulas.derivative(self.user, self.place)
+        return formulas.math(derivative).text, formulas.numbers(derivative, 4).text
 
     @property
     def turns(self) -> bool:

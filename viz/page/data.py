@@ -97,7 +97,7 @@ def _contribution(each: Contribution, written: bool) -> dict[str, Any]:
     if amount != told["after"]:
         told["amount"] = amount
     if written:
-        symbols, numbers = plain(each.symbols), plain(each.numbers)
+        symbols, numbers = map(plain, each.told())
         told |= {"symbols": symbols} if numbers == symbols else {"symbols": symbols, "numbers": numbers}
     return told
 
