@@ -23,6 +23,7 @@ enum { WIDE = 2, TALL = 2 };
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8)));
 typedef uint64_t bits __attribute__((vector_size(WIDE * 8)));
+typedef double four __attribute__((vector_size(32), aligned(8)));
 
 /* ------------------------------------------------------ exponentials, in loops that vectorise */
 static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
@@ -138,6 +139,11 @@ INLINE double fast_tanh(double x) {
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #include "rows.h"
 
+static int divide(double *to, const double *from, int64_t count, double by) {
+    for (int64_t n = 0; n < count; n++) to[n] = from[n] / by;
+    return all_finite(to, count);
+}
+
 /* ------------------------------------------------------------------------------------------ products of matrices */
 /* Whether y = W x passes a gradient on in LANES samples. Where it passes 0, as for samples without a loss, so get W and x,
    if they are finite; if they are not, y is not. */
@@ -157,7 +163,7 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
     for (int l = start; l < end; l += LANES) {
         int64_t i = 0;
 #define TILE(height)                                                                                         \
-    for (; i + (height) <= m; i += (height)) {                                                               \
+    for (; i + (height) == m || i + (height) + (height) / 6 * 4 <= m; i += (height)) {                       \
         vec sum[height][VECTORS] = {{{0.0}}};                                                                \
         const double *at = w + i * down;                                                                     \
         for (int64_t j = 0; j < k; j++, at += along) {                                                       \
@@ -188,6 +194,20 @@ INLINE double summed(const double *row, int lanes) {
     return across(sum);
 }
 
+/* Adds the sums across four vectors to numbers in even strides: what belongs together is put side by side first. */
+INLINE void add_across(double *to, int64_t along, int64_t count, const vec *sum) {
+#define NUMBER(n) (WIDE > (n) ? sum[b][(n) % WIDE] : 0.0)
+#define FOUR(n) (four){NUMBER(n), NUMBER(n + 1), NUMBER(n + 2), NUMBER(n + 3)}
+    four s[4];
+    for (int b = 0; b < 4; b++) s[b] = WIDE == 8 ? FOUR(0) + FOUR(4) : FOUR(0);
+    const four one = (four){s[0][0], s[1][0], s[0][2], s[1][2]} + (four){s[0][1], s[1][1], s[0][3], s[1][3]},
+               other = (four){s[2][0], s[3][0], s[2][2], s[3][2]} + (four){s[2][1], s[3][1], s[2][3], s[3][3]},
+               made = (four){one[0], one[1], other[0], other[1]} + (four){one[2], one[3], other[2], other[3]};
+    if (along == 1 && count >= 4) *(four *)to += made;
+    else
+        for (int b = 0; b < 4 && b < count; b++) to[b * along] += made[b];
+}
+
 /* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of up to 3 by 4. */
 static void outer(double *w, int64_t down, int64_t along, const double *dy_rows, int64_t m, const int32_t *dy,
                   const double *x_rows, int64_t k, const int32_t *x, int lanes, int start, int end) {
@@ -207,8 +227,7 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
                 _Pragma("GCC unroll 3") for (int a = 0; a < (height); a++)                                   \
                     sum[a][b] += *(const vec *)(d[a] + l) * here;                                            \
             }                                                                                                \
-        for (int a = 0; a < (height); a++)                                                                   \
-            for (int b = 0; b < 4 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]); \
+        for (int a = 0; a < (height); a++) add_across(w + (i + a) * down + j * along, along, k - j, sum[a]); \
     }
         OUTER(3)
         OUTER(2)
@@ -283,4 +302,4 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
 
 static int supported(void) { return SUPPORTED; }
 
-const Lanes LANES_OF = {LANES_NAME, supported, forward, backward};
+const Lanes LANES_OF = {LANES_NAME, supported, forward, backward, divide};

@@ -28,6 +28,14 @@ enum { WHOLE, SHARED_PART, VARYING_PART, PARTS };
 /* The most samples in a row, and in how many their number is a multiple. */
 enum { MOST_LANES = 128, LANES = 8 };
 
+/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
+static inline int all_finite(const double *x, int64_t count) {
+    const uint64_t ones = 0x7ffull << 52;
+    uint64_t seen = 0, each;
+    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
+    return !(seen >> 63);
+}
+
 /* Equal operations whose outputs lie side by side, and so do their arguments. */
 typedef struct {
     int32_t op;        /* a row of the table; from TABLE_ROWS on, one that the user has defined */
@@ -129,7 +137,6 @@ int64_t exact_sample(const Program *, Room *, int part, int slopes, int wrt_inpu
 enum { UNDEFINED = 1, RAISED = 2 };
 Room *new_room(const Program *, int64_t lanes);
 int lanes_for(const Program *, int64_t samples);
-int all_finite(const double *x, int64_t count);
 /* module.c: a row that the user has defined; -1 where Python has raised. */
 int user_value(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad);
 int user_slopes(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double y, double up, double *g);
@@ -145,6 +152,8 @@ typedef struct {
     int (*forward)(const Program *, Room *, int lanes);
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
+    /* Whether all are finite then. */
+    int (*divide)(double *to, const double *from, int64_t count, double by);
 } Lanes;
 extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
 

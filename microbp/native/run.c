@@ -32,14 +32,6 @@ int lanes_for(const Program *p, int64_t samples) {
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
-/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
-int all_finite(const double *x, int64_t count) {
-    const uint64_t ones = 0x7ffull << 52;
-    uint64_t seen = 0, each;
-    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
-    return !(seen >> 63);
-}
-
 /* Where the inputs of a sample stand, if not in columns. */
 static const double *given(const Program *p, const Call *call, int64_t sample) {
     return call->x + (call->order ? call->order[sample] : sample) * p->inputs;
@@ -82,15 +74,17 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
         for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++) {
+            double row[LANES];
             __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
-            for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i];
+            for (int n = 0; n < LANES; n++) row[n] = x[n][i];
+            memcpy(V + i * lanes + l, row, sizeof row);
         }
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
-        if (!all_finite(row, here)) return 1;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
+        else if (!all_finite(row, here)) return 1;
         else for (int l = 0; l < here; l++) call->values[(first + l) * p->outputs + n] = row[l];
     }
     if (!call->gradient) return 0;
@@ -180,10 +174,10 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
+        const int finite = to->divide(call->gradient, total, p->params, call->shares);
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
+        job.suspect = raised ? RAISED : finite ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
