@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dis import opname
 from inspect import signature
+from itertools import repeat
 from numbers import Real
-from operator import attrgetter
+from operator import attrgetter, is_
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
@@ -372,7 +373,7 @@ def are_leaves(values: Iterable[Value]) -> bool:
 
 def taking_gradients(leaves: Iterable[Value]) -> list[bool]:
     """Of several leaves, ``requires_grad``."""
-    return [mark is None for mark in map(_mark_of, leaves)]
+    return [*map(is_, map(_mark_of, leaves), repeat(None))]
 
 
 def numbers_of(values: Iterable[Value]) -> list[float]:

@@ -71,7 +71,7 @@ typedef struct {
     int32_t op;        /* a row of the table, or AFFINE */
     int32_t row;       /* the output; of AFFINE its number */
     int32_t len;
-    int64_t first;
+    int64_t first, kept;    /* where its arguments begin, and what it keeps of each element */
     uint8_t may_fail, takes[2];
 } LaneStep;
 enum { AFFINE = -1 };
@@ -87,7 +87,7 @@ typedef struct {
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
-    int64_t rows, lane_steps, affines, largest, spreads, lane_args, gathered;
+    int64_t rows, lane_steps, affines, largest, spreads, lane_args, lane_kept, gathered;
     LaneStep *lane_step;
     Affine *affine;
     int32_t *lane_arg;
@@ -100,7 +100,7 @@ typedef struct {
 typedef struct Room {
     double *v, *g;     /* of all slots: values, gradients */
     double *V, *G;     /* of all rows */
-    double *kept;      /* what a row over a list keeps of each element */
+    double *kept;      /* what rows over lists keep of each element */
     double *w;         /* coefficients that are gathered; after them, their gradients */
     int64_t lanes;     /* for how many there is room in V and G */
     struct Room *next; /* another that is free */
@@ -152,10 +152,8 @@ typedef struct {
     int (*forward)(const Program *, Room *, int lanes);
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
-    /* Whether all are finite then. */
-    int (*divide)(double *to, const double *from, int64_t count, double by);
 } Lanes;
-extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
+extern const Lanes lanes_plain, lanes_fused, lanes_avx2, lanes_avx512;
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
 int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);

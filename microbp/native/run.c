@@ -11,7 +11,7 @@ enum { CHUNKS = 16 };
 
 Room *new_room(const Program *p, int64_t lanes) {
     /* v, g, V, G, kept, w and its gradients stand one after the other behind it, each at the start of a cache line. */
-    const int64_t most = (p->most + 1) * (lanes ? lanes : 1), rows = p->rows * lanes;
+    const int64_t most = p->most + 1 + p->lane_kept * lanes, rows = p->rows * lanes;
     const int64_t size[] = {p->slots, p->slots, rows, rows, most, 2 * p->gathered};
     int64_t whole = (sizeof(Room) + 63) / 64 * 8, start[6];
     for (int n = 0; n < 6; n++) start[n] = whole, whole += (size[n] + 7) / 8 * 8;
@@ -174,10 +174,10 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        const int finite = to->divide(call->gradient, total, p->params, call->shares);
+        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
         for (int64_t n = 0; n < p->params && p->frozen; n++)
             if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : finite ? 0 : UNDEFINED;
+        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
