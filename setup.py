@@ -14,7 +14,7 @@ HERE = "microbp/native"
 #: No contraction: the eager engine rounds a product before it adds, and so does the machine for one sample.
 EXACT = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
 ROWS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-#: The best first. An optimiser's step runs in the plain one, and is Python's to the last bit on every processor.
+#: The best first. An optimiser's step runs in the plain one, and so is Python's to the last bit everywhere.
 VARIANTS = {"fused": [], "plain": ["-ffp-contract=off"]}
 if platform.machine() in ("x86_64", "AMD64", "amd64"):
     VARIANTS = {

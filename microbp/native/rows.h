@@ -1,7 +1,8 @@
 /* Printed from microbp/rules.py by microbp/native/rows.py: change the table, not this file.
 
    A(p) is the argument at place p, E(p) that of the element the loop is at, Y the value; GIVE states a value,
-   PASS what a local derivative passes on to the argument at a place; REST_AGAIN adds up what the value added up. */
+   PASS what a local derivative passes on to the argument at a place;
+   REST_AGAIN adds up what the value added up. */
 
 #define TABLE_DIGEST "e4a3f8875627c6ec"
 
