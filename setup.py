@@ -14,11 +14,14 @@ HERE = "microbp/native"
 #: No contraction: the eager engine rounds a product before it adds, and so does the machine for one sample.
 EXACT = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
 ROWS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-VARIANTS = {
-    "plain": [],
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
-}
+#: The best first. An optimiser's step runs in the plain one, and so is Python's to the last bit everywhere.
+VARIANTS = {"fused": [], "plain": ["-ffp-contract=off"]}
+if platform.machine() in ("x86_64", "AMD64", "amd64"):
+    VARIANTS = {
+        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+        "avx2": ["-mavx2", "-mfma"],
+        "plain": VARIANTS["plain"],
+    }
 
 
 class Build(build_ext):
@@ -28,14 +31,12 @@ class Build(build_ext):
         """``optional`` makes a failure here a warning."""
         if self.compiler.compiler_type != "unix":
             raise PlatformError("the machine is built with GCC or Clang; microbp runs in Python without it")
-        x86 = platform.machine() in ("x86_64", "AMD64", "amd64")
-        if x86:
-            extension.define_macros.append(("MICROBP_X86", "1"))
-        for name in VARIANTS if x86 else ["plain"]:
+        extension.define_macros.append(("LANES_BUILT", ", ".join(f"&lanes_{name}" for name in VARIANTS)))
+        for name, flags in VARIANTS.items():
             folder = str(Path(self.build_temp) / name)
             extension.extra_objects += self.compiler.compile(
                 [f"{HERE}/lanes.c"], folder, [("LANES_OF", f"lanes_{name}"), ("LANES_NAME", f'"{name}"')],
-                depends=extension.depends, extra_postargs=[*ROWS, *VARIANTS[name]],
+                depends=extension.depends, extra_postargs=[*ROWS, *flags],
             )  # fmt: skip
         super().build_extension(extension)
 

@@ -200,7 +200,7 @@ def texts_of(path: Path, places: Iterable[Any]) -> list[str]:
     ['layers.0.0', 'layers.0.1']
     """
     lead = f"{text_of(path)}." if path else ""
-    return [lead + str(place) for place in places]
+    return [*map(lead.__add__, map(str, places))]
 
 
 def mapped(held: Any, each: Callable[[str, Any], Any], path: str = "") -> Any:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from numbers import Real
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from microbp.compiled import operator, unary
@@ -58,7 +59,7 @@ def are_leaves(values: Iterable[Any]) -> bool:
 
 def taking_gradients(leaves: Iterable[Any]) -> list[bool]:
     """Of several leaves, ``requires_grad``."""
-    return [mark is None for mark in map(_mark_of, leaves)]
+    return [*map(is_, map(_mark_of, leaves), repeat(None))]
 
 
 def numbers_of(values: Iterable[Any]) -> list[float]:

@@ -21,7 +21,7 @@ enum { WIDE = 2, TALL = 2 };
 #define IN_A_REGISTER(x)
 #endif
 enum { VECTORS = LANES / WIDE };
-typedef double vec __attribute__((vector_size(WIDE * 8)));
+typedef double vec __attribute__((vector_size(WIDE * 8))), four __attribute__((vector_size(32)));
 typedef uint64_t bits __attribute__((vector_size(WIDE * 8)));
 
 /* ------------------------------------------------------ exponentials, in loops that vectorise */
@@ -38,18 +38,13 @@ INLINE double power_of_two(double n) {
     return shifted.number;
 }
 
-/* A polynomial: the even and the odd powers, side by side. */
-INLINE double horner(double x, const double *of, int count) {
-    double sum[2] = {0.0, of[0]}, square = x * x;
-    for (int n = 1; n < count; n++) sum[n % 2 == 0] = sum[n % 2 == 0] * square + of[n];
-    return count % 2 ? sum[0] * x + sum[1] : sum[1] * x + sum[0];
-}
-
-/* exp(r) - 1 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
+/* exp(r) - 1 for |r| <= log(2) / 2, by Taylor's series up to r**13: its even and its odd powers, side by side. */
 INLINE double near_zero(double r) {
     static const double of[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
                                 1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5};
-    return r + r * r * horner(r, of, 12);
+    double sum[2] = {of[0], of[1]}, square = r * r;
+    for (int n = 2; n < 12; n++) sum[n % 2] = sum[n % 2] * square + of[n];
+    return r + square * (sum[0] * r + sum[1]);
 }
 
 /* x = n log(2) + r, and 2**n as the product of two numbers; where it is 0 or infinite, x may as well be nearer. */
@@ -127,6 +122,7 @@ INLINE double fast_tanh(double x) {
         left_out[l] += leave; \
         T(t) += leave == 0.0 ? next : 0.0; \
     }
+#define REST_AGAIN(t, x) REST(t, KEPT)
 #define STEP const int32_t *arg, int len, double *kept, int32_t row, int lanes
 #define VALUE(name) static void value_##name(double *V, STEP)
 #define SLOPE(name, n) INLINE void slope_##name##_##n(const double *V, double *G, STEP)
@@ -157,7 +153,7 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
     for (int l = start; l < end; l += LANES) {
         int64_t i = 0;
 #define TILE(height)                                                                                         \
-    for (; i + (height) <= m; i += (height)) {                                                               \
+    for (; i + (height) == m || i + (height) + (height) / 6 * 4 <= m; i += (height)) {                       \
         vec sum[height][VECTORS] = {{{0.0}}};                                                                \
         const double *at = w + i * down;                                                                     \
         for (int64_t j = 0; j < k; j++, at += along) {                                                       \
@@ -176,16 +172,24 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
     }
 }
 
-INLINE double across(vec sum) {
+INLINE double summed(const double *row, int lanes) {
+    vec sum = {0.0};
     double whole = 0.0;
+    for (int l = 0; l < lanes; l += WIDE) sum += *(const vec *)(row + l);
     for (int l = 0; l < WIDE; l++) whole += sum[l];
     return whole;
 }
 
-INLINE double summed(const double *row, int lanes) {
-    vec sum = {0.0};
-    for (int l = 0; l < lanes; l += WIDE) sum += *(const vec *)(row + l);
-    return across(sum);
+/* Adds the sums across four vectors to numbers in even strides: what belongs together is put side by side first. */
+INLINE void add_across(double *to, int64_t along, int64_t count, const vec *sum) {
+#define NUMBER(n) (WIDE > (n) ? sum[b][(n) % WIDE] : 0.0)
+#define FOUR(n) (four){NUMBER(n), NUMBER(n + 1), NUMBER(n + 2), NUMBER(n + 3)}
+    four s[4];
+    for (int b = 0; b < 4; b++) s[b] = WIDE == 8 ? FOUR(0) + FOUR(4) : FOUR(0);
+    const four one = (four){s[0][0], s[1][0], s[0][2], s[1][2]} + (four){s[0][1], s[1][1], s[0][3], s[1][3]},
+               other = (four){s[2][0], s[3][0], s[2][2], s[3][2]} + (four){s[2][1], s[3][1], s[2][3], s[3][3]},
+               made = (four){one[0], one[1], other[0], other[1]} + (four){one[2], one[3], other[2], other[3]};
+    for (int b = 0; b < 4 && b < count; b++) to[b * along] += made[b];
 }
 
 /* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of up to 3 by 4. */
@@ -207,8 +211,7 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
                 _Pragma("GCC unroll 3") for (int a = 0; a < (height); a++)                                   \
                     sum[a][b] += *(const vec *)(d[a] + l) * here;                                            \
             }                                                                                                \
-        for (int a = 0; a < (height); a++)                                                                   \
-            for (int b = 0; b < 4 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]); \
+        for (int a = 0; a < (height); a++) add_across(w + (i + a) * down + j * along, along, k - j, sum[a]); \
     }
         OUTER(3)
         OUTER(2)
@@ -218,7 +221,7 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
 static int forward(const Program *p, Room *room, int lanes) {
-    double *V = room->V, *kept = room->kept;
+    double *V = room->V;
     int suspect = 0;
     for (int64_t n = 0; n < p->spreads; n++) {
         const double number = room->v[p->spread[2 * n]];
@@ -241,7 +244,7 @@ static int forward(const Program *p, Room *room, int lanes) {
         }
         switch (step->op) {
 #define FORWARD(name, singles, lists, may_fail)                                                                 \
-    case ROW_##name: value_##name(V, arg, step->len, kept, step->row, lanes); break;
+    case ROW_##name: value_##name(V, arg, step->len, room->kept + step->kept * lanes, step->row, lanes); break;
             ROWS(FORWARD)
         }
         if (step->may_fail) suspect |= !all_finite(V + (int64_t)step->row * lanes, lanes);
@@ -273,7 +276,7 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         if (!takes) continue;
         switch (step->op) {
 #define BACKWARD(name, singles, lists, may_fail)                                                                 \
-    case ROW_##name: slopes_##name(V, G, arg, step->len, room->kept, step->row, lanes, takes); break;
+    case ROW_##name: slopes_##name(V, G, arg, step->len, room->kept + step->kept * lanes, step->row, lanes, takes); break;
             ROWS(BACKWARD)
         }
     }

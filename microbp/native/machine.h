@@ -28,6 +28,14 @@ enum { WHOLE, SHARED_PART, VARYING_PART, PARTS };
 /* The most samples in a row, and in how many their number is a multiple. */
 enum { MOST_LANES = 128, LANES = 8 };
 
+/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
+static inline int all_finite(const double *x, int64_t count) {
+    const uint64_t ones = 0x7ffull << 52;
+    uint64_t seen = 0, each;
+    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
+    return !(seen >> 63);
+}
+
 /* Equal operations whose outputs lie side by side, and so do their arguments. */
 typedef struct {
     int32_t op;        /* a row of the table; from TABLE_ROWS on, one that the user has defined */
@@ -63,7 +71,7 @@ typedef struct {
     int32_t op;        /* a row of the table, or AFFINE */
     int32_t row;       /* the output; of AFFINE its number */
     int32_t len;
-    int64_t first;
+    int64_t first, kept;    /* where its arguments begin, and what it keeps of each element */
     uint8_t may_fail, takes[2];
 } LaneStep;
 enum { AFFINE = -1 };
@@ -79,7 +87,7 @@ typedef struct {
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
-    int64_t rows, lane_steps, affines, largest, spreads, lane_args, gathered;
+    int64_t rows, lane_steps, affines, largest, spreads, lane_args, lane_kept, gathered;
     LaneStep *lane_step;
     Affine *affine;
     int32_t *lane_arg;
@@ -92,7 +100,7 @@ typedef struct {
 typedef struct Room {
     double *v, *g;     /* of all slots: values, gradients */
     double *V, *G;     /* of all rows */
-    double *kept;      /* what a row over a list keeps of each element */
+    double *kept;      /* what rows over lists keep of each element */
     double *w;         /* coefficients that are gathered; after them, their gradients */
     int64_t lanes;     /* for how many there is room in V and G */
     struct Room *next; /* another that is free */
@@ -129,7 +137,6 @@ int64_t exact_sample(const Program *, Room *, int part, int slopes, int wrt_inpu
 enum { UNDEFINED = 1, RAISED = 2 };
 Room *new_room(const Program *, int64_t lanes);
 int lanes_for(const Program *, int64_t samples);
-int all_finite(const double *x, int64_t count);
 /* module.c: a row that the user has defined; -1 where Python has raised. */
 int user_value(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad);
 int user_slopes(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double y, double up, double *g);
@@ -146,7 +153,7 @@ typedef struct {
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
 } Lanes;
-extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
+extern const Lanes lanes_plain, lanes_fused, lanes_avx2, lanes_avx512;
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
 int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);

@@ -18,12 +18,7 @@ typedef struct {
     Room *room;             /* those that are free, to be used again */
 } Machine;
 
-static const Lanes *const variants[] = {
-#ifdef MICROBP_X86
-    &lanes_avx512, &lanes_avx2,
-#endif
-    &lanes_plain,
-};
+static const Lanes *const variants[] = {LANES_BUILT};
 
 /* ------------------------------------------------------------------------------------- rows of the user's own */
 /* Numbers, or those of some slots, as a list. */

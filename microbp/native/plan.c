@@ -152,11 +152,11 @@ static void add_single(Planner *at, int32_t slot) {
     Program *p = at->p;
     const Node *node = at->node + slot;
     const Step *step = node->step;
-    LaneStep made = {.op = step->op, .row = p->row[slot], .len = elements(step->op, step->width), .first = p->lane_args,
+    LaneStep made = {.op = step->op, .row = p->row[slot], .len = elements(step->op, step->width), .first = p->lane_args, .kept = p->lane_kept,
                      .may_fail = widths[step->op][2], .takes = {step->takes[0], step->takes[1]}};
     int32_t *arg = p->lane_arg + p->lane_args;
     for (int n = 0; n < step->width; n++) arg[n] = row_of(at, node->arg[n]);
-    p->lane_args += step->width;
+    p->lane_args += step->width, p->lane_kept += made.len;
     if (step->op == ROW_pow && !p->flags[node->arg[1]] && p->constant[node->arg[1]] == 2.0) {
         made.op = ROW_mul, arg[1] = arg[0]; /* a square */
         for (int n = 0; n < 2; n++) made.takes[n] = made.takes[n] & 1 ? 3 : 0;

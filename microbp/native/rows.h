@@ -1,7 +1,8 @@
 /* Printed from microbp/rules.py by microbp/native/rows.py: change the table, not this file.
 
    A(p) is the argument at place p, E(p) that of the element the loop is at, Y the value; GIVE states a value,
-   PASS what a local derivative passes on to the argument at a place. */
+   PASS what a local derivative passes on to the argument at a place;
+   REST_AGAIN adds up what the value added up. */
 
 #define TABLE_DIGEST "e4a3f8875627c6ec"
 
@@ -629,7 +630,7 @@ VALUE(logsumexp) {
 }
 SLOPE(logsumexp, 0) {
     LARGEST(0, E(0))
-    REST(1, (((E(0) == T(0)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(0)))))
+    REST_AGAIN(1, (((E(0) == T(0)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(0)))))
     PASS_EACH(0, div_(KEPT, (1.0 + T(1))))
 }
 SLOPES(logsumexp) {
@@ -647,12 +648,12 @@ VALUE(cross_entropy) {
 SLOPE(cross_entropy, 0) {
     TOTAL(0, E(len))
     LARGEST(1, E(0))
-    REST(2, (((E(0) == T(1)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(1)))))
+    REST_AGAIN(2, (((E(0) == T(1)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(1)))))
     PASS_EACH(0, div_((((T(0) * KEPT) - E(len)) - (E(len) * T(2))), (1.0 + T(2))))
 }
 SLOPE(cross_entropy, 1) {
     LARGEST(0, E(0))
-    REST(1, (((E(0) == T(0)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(0)))))
+    REST_AGAIN(1, (((E(0) == T(0)) AND (abs_(E(0)) == INFINITY)) ? 1.0 : exp_((E(0) - T(0)))))
     PASS_EACH(len, (log1p_(T(1)) + (((E(0) == T(0)) AND (abs_(E(0)) == INFINITY)) ? 0.0 : (T(0) - E(0)))))
 }
 SLOPES(cross_entropy) {

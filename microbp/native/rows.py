@@ -26,7 +26,8 @@ _HEAD = """\
 /* Printed from microbp/rules.py by microbp/native/rows.py: change the table, not this file.
 
    A(p) is the argument at place p, E(p) that of the element the loop is at, Y the value; GIVE states a value,
-   PASS what a local derivative passes on to the argument at a place. */
+   PASS what a local derivative passes on to the argument at a place;
+   REST_AGAIN adds up what the value added up. */
 """
 _SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
@@ -111,8 +112,10 @@ def _row(rule: Rule) -> str:
     place = dict(zip(rule.args, starts, strict=True))
     lines = [f"/* {rule} = {rule.y} */", f"VALUE({rule.name}) {{"]
     lines += [*_statements(rule, place, rule.y, "GIVE"), "}"]
+    calls = [each for each in ast.walk(rule.y.tree) if isinstance(each, ast.Call)]
+    kept = next((ast.unparse(each.args[0]) for each in calls if ast.unparse(each.func) == "rest"), "")
     for number, (arg, d) in enumerate(zip(rule.args, rule.d, strict=True)):
-        passes = _statements(rule, place, d, f"PASS{'_EACH' * (arg in rule.over)}", place[arg])
+        passes = _statements(rule, place, d, f"PASS{'_EACH' * (arg in rule.over)}", place[arg], again=kept)
         lines += [f"SLOPE({rule.name}, {number}) {{", *passes, "}"]
     # All slopes, in the order of a backward pass; TAKES asks whether the argument takes a gradient.
     lines.append(f"SLOPES({rule.name}) {{")
@@ -121,10 +124,10 @@ def _row(rule: Rule) -> str:
 
 
 def _statements(
-    rule: Rule, place: dict[str, str], expression: Expression, word: str, *where: str
+    rule: Rule, place: dict[str, str], expression: Expression, word: str, *where: str, again: str = ""
 ) -> Iterator[str]:
     """The aggregates of an expression, each computed once, and then what is done with it."""
-    writer = _Writer(rule, place)
+    writer = _Writer(rule, place, again)
     tree = expression.tree
     called = any(isinstance(each, ast.Call) for each in ast.walk(tree))
     if isinstance(tree, ast.IfExp) and called and not rule.over:  # all samples of a row may go the same way
@@ -140,8 +143,9 @@ def _statements(
 class _Writer:
     """Writes expressions of a row as C; ``before`` is what has to be computed first."""
 
-    def __init__(self, rule: Rule, place: dict[str, str]) -> None:
-        self.rule, self.place = rule, place
+    def __init__(self, rule: Rule, place: dict[str, str], again: str) -> None:
+        #: ``again`` is what the ``rest`` of the value was of, whose numbers rows of samples still have.
+        self.rule, self.place, self.again = rule, place, again
         self.before: list[str] = []
         self._known: dict[str, str] = {}
         #: The text whose numbers the last ``rest`` has kept, one for each element.
@@ -182,7 +186,8 @@ class _Writer:
             text = self.text(inner)
             number = len(self._known)
             self._known[whole] = f"T({number})"
-            self.before.append(f"    {name.upper()}({number}, {text})")
             if name == "rest":
                 self._kept = ast.unparse(inner)
+            again = "_AGAIN" * (name == "rest" and self._kept == self.again)
+            self.before.append(f"    {name.upper()}{again}({number}, {text})")
         return self._known[whole]

@@ -11,7 +11,7 @@ enum { CHUNKS = 16 };
 
 Room *new_room(const Program *p, int64_t lanes) {
     /* v, g, V, G, kept, w and its gradients stand one after the other behind it, each at the start of a cache line. */
-    const int64_t most = (p->most + 1) * (lanes ? lanes : 1), rows = p->rows * lanes;
+    const int64_t most = p->most + 1 + p->lane_kept * lanes, rows = p->rows * lanes;
     const int64_t size[] = {p->slots, p->slots, rows, rows, most, 2 * p->gathered};
     int64_t whole = (sizeof(Room) + 63) / 64 * 8, start[6];
     for (int n = 0; n < 6; n++) start[n] = whole, whole += (size[n] + 7) / 8 * 8;
@@ -30,14 +30,6 @@ int lanes_for(const Program *p, int64_t samples) {
     most = most > 104 ? 104 : most < LANES ? LANES : most;
     const int64_t blocks = (samples + most - 1) / most, each = (samples + blocks - 1) / blocks;
     return (int)((each + LANES - 1) / LANES * LANES);
-}
-
-/* Whether all numbers are, in a loop that vectorises: adding 1 to an exponent of ones only carries into the sign. */
-int all_finite(const double *x, int64_t count) {
-    const uint64_t ones = 0x7ffull << 52;
-    uint64_t seen = 0, each;
-    for (int64_t n = 0; n < count; n++) memcpy(&each, x + n, 8), seen |= (each & ones) + (1ull << 52);
-    return !(seen >> 63);
 }
 
 /* Where the inputs of a sample stand, if not in columns. */
@@ -82,15 +74,17 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
         for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++) {
+            double row[LANES];
             __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
-            for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i];
+            for (int n = 0; n < LANES; n++) row[n] = x[n][i];
+            memcpy(V + i * lanes + l, row, sizeof row);
         }
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
-        if (!all_finite(row, here)) return 1;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
+        else if (!all_finite(row, here)) return 1;
         else for (int l = 0; l < here; l++) call->values[(first + l) * p->outputs + n] = row[l];
     }
     if (!call->gradient) return 0;

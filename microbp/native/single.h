@@ -50,5 +50,6 @@ static inline double checked_pow(double a, double b, int *bad) {
             if (e != top) T(t) += kept[e]; \
         if (nan) T(t) = NAN; \
     }
+#define REST_AGAIN REST
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-function"

@@ -295,8 +295,9 @@ class Run:
         """Bring the Values up to date."""
         if self.behind:
             self._write(self.theta.tolist())
-            for value, derivative in zip(self.parameters, self.gradient.tolist(), strict=True):
-                value.grad = derivative if value.requires_grad else None
+            takes = taking_gradients(self.parameters)
+            for value, kept, derivative in zip(self.parameters, takes, self.gradient.tolist(), strict=True):
+                value.grad = derivative if kept else None
 
     # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
