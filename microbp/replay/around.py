@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
 from contextlib import suppress
 from functools import partial
+from io import IOBase
 from itertools import chain
 from numbers import Number
 from operator import attrgetter, is_, methodcaller
@@ -57,12 +58,11 @@ class Around:
     ``words`` are those of its code as far as they are known, and grow to all of them.
 
     >>> table = {"rate": 2.0}
-    >>> words, roots = set(), (lambda x: x * table["rate"],)
-    >>> around = Around(words, roots)
-    >>> around.same(words, roots)
+    >>> around = Around(set(), (table,))
+    >>> around.same(set(), (table,))
     True
     >>> table["rate"] = 5.0
-    >>> around.same(words, roots), around.told == Around(words, roots).told
+    >>> around.same(set(), (table,)), around.told == Around(set(), (table,)).told
     (False, False)
 
     What was read on the way is kept as it was: to compare it takes a hundredth of the time of another look.
@@ -210,8 +210,8 @@ class Around:
                     self._show(flat)
             elif isinstance(held, memoryview):
                 self._tell(repr, held)  # it may be released
-            elif hasattr(kind, "__next__"):
-                self._tell(is_iterator, held)
+            elif isinstance(held, IOBase):
+                self._tell(is_iterator, held)  # until it is closed
             self._keep_attributes(held, kind)
 
     def _keep_attributes(self, held: Any, kind: type) -> None:
