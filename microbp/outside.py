@@ -27,7 +27,7 @@ from dis import get_instructions
 from functools import cache, partial
 from itertools import accumulate
 from numbers import Number
-from operator import attrgetter, is_, methodcaller
+from operator import is_
 from pathlib import Path
 from types import (
     BuiltinMethodType,
@@ -52,7 +52,7 @@ from microbp.labels import walk
 from microbp.value import TRACED_AS, Value
 
 __all__ = [
-    "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "held_by", "is_iterator", "lookups",
+    "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "contents", "held_by", "is_iterator",
     "of_library", "sealed", "variables", "words_of",
 ]  # fmt: skip
 
@@ -234,10 +234,11 @@ def _refill(held: Any, before: Any) -> None:
     held.update(before)
 
 
-def _contents(cell: CellType) -> Any:
+def contents(cell: CellType) -> Any:
+    """What a variable of an enclosing function holds; None where that is nothing yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # of a variable that has no value yet
+    except ValueError:
         return None
 
 
@@ -263,7 +264,7 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
     (np.ndarray, np.copy, lambda held, before: held.__setitem__(..., before)),
     (Value, lambda value: value._data, lambda value, data: setattr(value, "data", data)),
     ((bytearray, array), lambda held: held[:], lambda held, before: held.__setitem__(slice(None), before)),
-    (CellType, _contents, lambda cell, before: setattr(cell, "cell_contents", before)),
+    (CellType, contents, lambda cell, before: setattr(cell, "cell_contents", before)),
     (Variable, lambda held: held.now, Variable.put),
     (random.Random, lambda held: frozenset({held.getstate()}),  # which is compared as a whole
      lambda held, before: held.setstate(*before)),
@@ -276,56 +277,11 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 ]  # fmt: skip
 
 
-#: What is held by a thing of these kinds, and nothing else: how it is read, each time the same object.
-_REFERS: dict[type, tuple[Callable[[Any], Any], ...]] = {
-    CellType: (_contents,),
-    Variable: (attrgetter("now"),),
-    ContextVar: (methodcaller("get", None),),
-    MethodType: (attrgetter("__self__"), attrgetter("__func__")),
-    BuiltinMethodType: (attrgetter("__self__"),),
-    MethodWrapperType: (attrgetter("__self__"),),
-    partial: (attrgetter("func"), attrgetter("args"), attrgetter("keywords")),
-    property: (attrgetter("fget"), attrgetter("fset"), attrgetter("fdel")),
-    classmethod: (attrgetter("__func__"),),
-    staticmethod: (attrgetter("__func__"),),
-    ref: (methodcaller("__call__"),),
-}
 #: Kinds of which all that they hold is told by :func:`held_by`.
 _SEEN = {
-    list, tuple, set, frozenset, deque, bytearray, array, MemberDescriptorType,
-    *_REFERS.keys() - {ContextVar, partial, ref},
+    list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MethodWrapperType,
+    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, Variable,
 }  # fmt: skip
-
-
-def lookups(held: Any) -> tuple[Callable[[Any], Any], ...]:
-    """How what it refers to is read, where that is all that it holds; else none."""
-    return next((each for kind, each in _REFERS.items() if isinstance(held, kind)), ())
-
-
-def attributes(held: Any) -> dict[str, Any]:
-    """The attributes that an object has of its own; none where it does not say."""
-    with suppress(Exception):
-        own = getattr(held, "__dict__", None)
-        return own if isinstance(own, dict) else {}
-    return {}
-
-
-def variables(function: FunctionType) -> Iterator[Variable]:
-    """The variables of modules that its code may read, also those that are not there yet."""
-    words = [*words_of(function.__code__)]
-    if not _ANYWHERE.isdisjoint(words):
-        words = re.findall(r"\w+", " ".join(words_of(function.__code__, texts=True)))
-    package = str(function.__globals__.get("__package__") or "").split(".")  # of a relative import
-    named = [Variable(sys.modules, word) for word in (*words, *accumulate(package, "{}.{}".format))]
-    yield from named
-    modules = *(each.now for each in named), *map(_contents, function.__closure__ or ())
-    spaces, seen = [function.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
-    for space in spaces:
-        if id(space) not in seen:
-            seen.add(id(space))
-            yield from (Variable(space, word) for word in words)
-            spaces += map(vars, filter(_is_of_users, map(space.get, words)))
-    yield from (_GIVEN[word] for word in words if word in _GIVEN)
 
 
 def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
@@ -339,21 +295,33 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in [*held] if type(each) not in PLAIN)
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
+    elif isinstance(held, CellType):
+        yield name, contents(held)
+    elif isinstance(held, ContextVar):
+        yield name, held.get(None)
+    elif isinstance(held, Variable):
+        yield held.name, held.now
     elif isinstance(held, FunctionType):
         cells: Iterable[Any] = held.__closure__ or ()
         if of_library(held):  # whose own variables tell nothing, only what of the user's they hold
-            cells = map(_contents, cells)
+            cells = map(contents, cells)
         yield from zip(held.__code__.co_freevars, cells, strict=True)
         yield from ((name, each) for each in held.__defaults__ or ())
         yield from ((name, held.__kwdefaults__), ("", vars(held)))
         if not of_library(held):
             named = (each for each in variables(held) if each.owner is not sys.modules)
             yield from ((each.name, each) for each in named if each.name in each.owner)
+    elif isinstance(held, MethodType | BuiltinMethodType | MethodWrapperType):
+        yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
+    elif isinstance(held, partial):
+        yield from ((name, each) for each in (held.func, held.args, held.keywords))
     elif isinstance(held, type):
         if not of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in (*held.__bases__, type(held)))
+    elif isinstance(held, ref):
+        yield name, held()
     elif isinstance(held, MappingProxyType):
         yield name, dict(held)
     elif isinstance(held, KeysView | ValuesView | ItemsView) and hasattr(held, "mapping"):
@@ -361,8 +329,10 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, memoryview):
         with suppress(ValueError):  # of one that was released
             yield name, held.obj
-    elif read := lookups(held):
-        yield from ((name, each(held)) for each in read)
+    elif isinstance(held, property):
+        yield from ((name, each) for each in (held.fget, held.fset, held.fdel))
+    elif isinstance(held, classmethod | staticmethod):
+        yield name, held.__func__
     elif "__wrapped__" in attributes(held):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
@@ -371,6 +341,32 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
         slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
         yield from ((word, Variable(held, word)) for word in slots)
+
+
+def variables(function: FunctionType) -> Iterator[Variable]:
+    """The variables of modules that its code may name, those that are not there included, and the modules."""
+    words = [*words_of(function.__code__)]
+    if not _ANYWHERE.isdisjoint(words):
+        words = re.findall(r"\w+", " ".join(words_of(function.__code__, texts=True)))
+    package = str(function.__globals__.get("__package__") or "").split(".")  # of a relative import
+    named = [Variable(sys.modules, word) for word in (*words, *accumulate(package, "{}.{}".format))]
+    yield from named
+    modules = *(each.now for each in named), *map(contents, function.__closure__ or ())
+    spaces, seen = [function.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
+    for space in spaces:
+        if id(space) not in seen:
+            seen.add(id(space))
+            yield from (Variable(space, word) for word in words)
+            spaces += map(vars, filter(_is_of_users, map(space.get, words)))
+    yield from (_GIVEN[word] for word in words if word in _GIVEN)
+
+
+def attributes(held: Any) -> dict[str, Any]:
+    """The attributes that an object has of its own; none where it does not say."""
+    with suppress(Exception):
+        own = getattr(held, "__dict__", None)
+        return own if isinstance(own, dict) else {}
+    return {}
 
 
 def sealed(root: Any) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from array import ArrayType
 from collections import OrderedDict, deque
-from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, KeysView, Sequence, ValuesView
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from io import IOBase
 from itertools import chain
 from numbers import Number
 from operator import attrgetter, is_, methodcaller
-from types import FunctionType, MappingProxyType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any
 from weakref import ref
 
@@ -24,9 +25,9 @@ from microbp.outside import (
     PLAIN,
     Variable,
     attributes,
+    contents,
     held_by,
     is_iterator,
-    lookups,
     of_library,
     variables,
     words_of,
@@ -35,7 +36,7 @@ from microbp.value import Value
 
 __all__ = ["Around"]
 
-#: Of more numbers than this, in a list or an array outside of a function, it is not seen that they change.
+#: Of more numbers than this, in a list outside of a function, it is not seen that they change.
 SHORT = 100
 #: What gives another answer each time; beside the generators that all functions share.
 _GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
@@ -46,9 +47,14 @@ _ANY = {
     "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
     "asdict", "astuple", "fields", "type", "__class__",
 }  # fmt: skip
+#: Of more numbers than this, in an array, it is not seen that they change.
+LONG = 10_000
+_ARRAYS = np.ndarray, bytearray, ArrayType
 #: Collections, and how they go through what they hold: one of the user's may do so in a way of its own.
 _COLLECTIONS = list, tuple, set, frozenset, deque, dict
 _ITERATED = {each.__iter__ for each in (*_COLLECTIONS, OrderedDict)}
+#: What these lead to is made anew each time, may be released, or is to live no longer for being kept here.
+_FRESH = MappingProxyType, KeysView, ValuesView, ItemsView, memoryview, ref, IOBase
 _ABSENT, _END = object(), (object(),)
 
 
@@ -108,59 +114,101 @@ class Around:
             if isinstance(held, Value):
                 (self.made if name == _MADE else left).append(id(held))
             elif isinstance(held, _LEAVES):
-                if type(held) not in PLAIN:
-                    self._tell(repr, held)
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif id(held) in met:
                 left.append(met[id(held)])
-            else:
-                met[id(held)] = len(met)
-                self._keep(held)
-                if isinstance(held, FunctionType):
-                    fixed.append(held.__code__)
-                    self._words.update(words_of(held.__code__, texts=True))
-                elif is_iterator(held) or isinstance(held, _GENERATORS):
-                    self.draws.append(held)
-                else:
-                    self._words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
-                    left += _told_by(held)
+            met.setdefault(id(held), len(met))
 
-    def _inside(self, name: str, held: Any) -> list[tuple[str, Any]]:
-        """What something holds; of more than :data:`SHORT` numbers none, which are data.
+    def _inside(self, name: str, held: Any) -> Sequence[tuple[str, Any]]:
+        """What something holds, after keeping it as it is; of more than :data:`SHORT` numbers none: data.
 
         The Values that an object has computed are told apart: nets keep what they gave last. Of one that is
         no Module there is what is read of it by words: beside a loss it may keep an optimiser and a history.
         """
-        if isinstance(held, _LEAVES) or type(held).__module__ == "logging":
-            return []  # each logger leads to all others
         kind, own = type(held), attributes(held)
-        if isinstance(held, np.ndarray):
-            held = np.asarray(held).ravel().tolist() if held.dtype == object else []
-        if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
-            held = [*held]
-        if isinstance(held, list | tuple):
-            size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in held)
-            data = name == _OF_DATA or size > SHORT
-            word = _OF_DATA if data else _IN_A_LIST
-            each_of = ((word, each) for each in held if not (data and isinstance(each, PLAIN)))
-            return [*own.items(), *each_of]
+        if isinstance(held, _LEAVES):
+            if kind not in PLAIN:
+                self._tell(repr, held)
+            return ()
+        if isinstance(held, FunctionType):
+            self.told[0].append(held.__code__)
+            self._words.update(words_of(held.__code__, texts=True))
+            for word in ("__code__", "__defaults__", "__kwdefaults__"):
+                self._call(getattr, held, word)
+            for each in () if of_library(held) else variables(held):
+                self._keep_variable(each.owner, each.name)
+            return [*held_by(name, held)]
+        if is_iterator(held) or isinstance(held, _GENERATORS):
+            self.draws.append(held)
+        elif isinstance(held, np.ndarray | bytearray | ArrayType):
+            self.told[1] += self._tell(_told_by, held)
+        else:
+            self._words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
+            self.told[1] += _told_by(held)
+        if kind.__module__ == "logging":
+            return ()  # each logger leads to all others
+        if isinstance(held, type):
+            if not of_library(held):
+                self._keep_kind(held)
+                self._call(getattr, held, "__bases__")
+            return [*held_by(name, held)]
+        if isinstance(held, Variable) and isinstance(held.owner, dict):
+            self._keep_variable(held.owner, held.name)
+        elif isinstance(held, Variable):  # a slot
+            self._call(getattr, held.owner, held.name, None)
+        elif isinstance(held, CellType):
+            self._call(contents, held)
+        elif isinstance(held, ContextVar):
+            self._call(held.get, None)
+        elif isinstance(held, _FRESH):
+            self._whole = False
+        if own or not of_library(kind):
+            self._call(type, held)
+            self._call(getattr, held, "__dict__", None)
+        if isinstance(held, (*_COLLECTIONS, *_ARRAYS)):
+            self._show(own, own.values())
+            return [*own.items(), *self._elements(name, held)]
         inner = [*held_by(name, held)]
-        if isinstance(held, dict):
-            inner += [(_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN)]
-        # of no object but a class, or a collection with attributes
-        if isinstance(held, type) or all(each is not kind for _, each in inner):
-            return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
+        if all(each is not kind for _, each in inner):  # it is of no object
+            return inner
+        items = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
         every = self._reads_any(kind)
-        found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
-        found = [
-            (_MADE if isinstance(each, Value) and each._rule else word, each)
-            for word, each in found
-            if every or self._named(word)
-        ]
         if every:
-            return [*found, (kind.__name__, kind)]
-        of_kinds = chain.from_iterable(vars(each).items() for each in kind.__mro__[:-1])
-        return [*found, *(item for item in of_kinds if self._named(item[0]))]
+            self._show(own, own.values())
+            of_kind: Iterable[tuple[str, Any]] = [(kind.__name__, kind)]
+        else:
+            self._show(own)
+            items = [item for item in items if self._reads(item[0])]
+            for word in own.keys() & dict(items):
+                self._keep_variable(own, word)
+            for base in kind.__mro__[:-1]:
+                self._keep_kind(base)
+            theirs = chain.from_iterable(vars(base).items() for base in kind.__mro__[:-1])
+            of_kind = (item for item in theirs if self._reads(item[0]))
+        made = [isinstance(each, Value) and each._rule is not None for _, each in items]
+        items = [(_MADE if it else word, each) for it, (word, each) in zip(made, items, strict=True)]
+        return [*items, *of_kind]
+
+    def _elements(self, name: str, held: Any) -> Iterable[tuple[str, Any]]:
+        """What a collection holds; of an array, if these are no numbers, which are told by itself."""
+        if isinstance(held, _ARRAYS):
+            if not getattr(held, "dtype", np.dtype(float)).hasobject:
+                return ()
+            flat = np.asarray(held).reshape(-1)
+            self._whole &= np.may_share_memory(flat, held)  # and is no copy
+            held = flat
+        else:
+            self._whole &= type(held).__iter__ in _ITERATED
+        if isinstance(held, dict):
+            self._show(held, dict.values(held))
+            keys = ((_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN))
+            return [*held_by(name, held), *keys]
+        self._show(held)
+        elements = [*held]
+        size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in elements)
+        data = name == _OF_DATA or size > SHORT
+        word = _OF_DATA if data else _IN_A_LIST
+        return ((word, each) for each in elements if not (data and isinstance(each, PLAIN)))
 
     def _reads_any(self, kind: type) -> bool:
         """Whether all attributes of an object may be read, by whatever name."""
@@ -169,66 +217,10 @@ class Around:
             self._kinds[id(kind)] = every or any(map(of_library, kind.__mro__[:-1]))
         return self._kinds[id(kind)]
 
-    def _named(self, word: str) -> bool:
+    def _reads(self, word: str) -> bool:
         return word in self._words or (word[:2] == "__" and word not in ("__init__", "__dict__"))
 
     # ------------------------------------------------------------------------ what was read, as it was
-    def _keep(self, held: Any) -> None:
-        """Keep what is read of a thing, before it is."""
-        kind = type(held)
-        if isinstance(held, FunctionType):
-            for word in ("__code__", "__defaults__", "__kwdefaults__"):
-                self._call(getattr, held, word)
-            for each in () if of_library(held) else variables(held):
-                self._keep_variable(each.owner, each.name)
-        elif isinstance(held, type):
-            if not of_library(held):
-                self._keep_kind(held)
-                self._call(getattr, held, "__bases__")
-        elif isinstance(held, Variable) and isinstance(held.owner, dict):
-            self._keep_variable(held.owner, held.name)
-        elif isinstance(held, ref):
-            self._whole = False  # what is kept here would live on
-        elif calls := lookups(held):
-            for call in calls:
-                self._call(call, held)
-        elif isinstance(held, MappingProxyType):
-            self._show(held, held.values())
-        elif isinstance(held, KeysView | ValuesView | ItemsView) and hasattr(held, "mapping"):
-            self._show(held.mapping, held.mapping.values())
-        else:
-            if isinstance(held, _COLLECTIONS):
-                self._whole &= kind.__iter__ in _ITERATED
-                self._show(held, *([dict.values(held)] if isinstance(held, dict) else []))
-            elif isinstance(held, np.ndarray | bytearray | ArrayType):
-                self._tell(_told_by, held)
-                if not isinstance(held, np.ndarray):
-                    self._tell(lambda held: bytes(held[:SHORT]), held)
-                elif held.dtype == object:
-                    flat = np.asarray(held).reshape(-1)
-                    self._whole &= np.may_share_memory(flat, held)  # and is no copy
-                    self._show(flat)
-            elif isinstance(held, memoryview):
-                self._tell(repr, held)  # it may be released
-            elif isinstance(held, IOBase):
-                self._tell(is_iterator, held)  # until it is closed
-            self._keep_attributes(held, kind)
-
-    def _keep_attributes(self, held: Any, kind: type) -> None:
-        own = attributes(held)
-        if hasattr(held, "__dict__"):
-            self._call(getattr, held, "__dict__")
-        if own or not of_library(kind):
-            self._call(type, held)
-        if isinstance(held, (*_COLLECTIONS, np.ndarray)) or self._reads_any(kind):
-            self._show(own, own.values())
-            return
-        self._show(own)
-        for word in filter(self._named, own):
-            self._keep_variable(own, word)
-        for each in kind.__mro__[:-1]:
-            self._keep_kind(each)
-
     def _show(self, *collections: Iterable[Any]) -> None:
         for each in (*collections, _END):
             self._shown.append(each)
@@ -248,18 +240,22 @@ class Around:
         self._calls.append(partial(call, *of))
         self._gave.append(call(*of))
 
-    def _tell(self, tell: Callable[..., Any], *of: Any) -> None:
-        self._tells.append(partial(tell, *of))
-        self._told.append(tell(*of))
+    def _tell(self, tell: Callable[[Any], Any], held: Any) -> Any:
+        self._tells.append(partial(tell, held))
+        self._told.append(tell(held))
+        return self._told[-1]
 
 
 def _told_by(held: Any) -> list[Any]:
     """What is told by a thing itself, beside what it holds: the kind and the size of a collection, say."""
     if isinstance(held, np.ndarray):
-        short = held.dtype != object and held.size <= SHORT
-        return [(held.shape, held.dtype), *([repr(held.tolist())] if short else ())]
-    if isinstance(held, list | tuple | set | frozenset | deque | bytearray | ArrayType):
-        return [(type(held), len(held), getattr(held, "typecode", ""))]
+        short = held.size <= LONG and not held.dtype.hasobject
+        return [(held.shape, held.dtype), *([held.tobytes()] if short else ())]
+    if isinstance(held, bytearray | ArrayType):
+        size = len(held)
+        return [(type(held), size, getattr(held, "typecode", "")), *([bytes(held)] if size <= LONG else ())]
+    if isinstance(held, list | tuple | set | frozenset | deque):
+        return [(type(held), len(held))]
     if isinstance(held, dict):
         return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
     if isinstance(held, type | np.ufunc | slice):

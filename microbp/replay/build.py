@@ -278,8 +278,8 @@ class Traced:
             outputs, inputs, _ = self._recorded(sample, static)
             again = capture_values(outputs, inputs, options["params"], options["names"])[0]
             after = Around(self._words, (self._function, *static.values())).told[1]
-            numbers = (each for each in after if isinstance(each, str))
-            kept = all(each in numbers for each in left if isinstance(each, str))  # in this order
+            numbers = (each for each in after if isinstance(each, str | bytes))
+            kept = all(each in numbers for each in left if isinstance(each, str | bytes))  # in this order
             return "" if kept and program.captured.computes(again) else outside.changed() or self._name
         except Exception:  # noqa: BLE001 (the call that is told of it is the next)
             return outside.changed() or self._name
