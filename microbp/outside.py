@@ -333,7 +333,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in (held.fget, held.fset, held.fdel))
     elif isinstance(held, classmethod | staticmethod):
         yield name, held.__func__
-    elif "__wrapped__" in attributes(held):  # a module's call in C
+    elif "__wrapped__" in (attributes(held) or ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
         kind = type(held)
@@ -361,12 +361,12 @@ def variables(function: FunctionType) -> Iterator[Variable]:
     yield from (_GIVEN[word] for word in words if word in _GIVEN)
 
 
-def attributes(held: Any) -> dict[str, Any]:
-    """The attributes that an object has of its own; none where it does not say."""
+def attributes(held: Any) -> dict[str, Any] | None:
+    """The attributes that an object has of its own; None where it has none, or does not say."""
     with suppress(Exception):
         own = getattr(held, "__dict__", None)
-        return own if isinstance(own, dict) else {}
-    return {}
+        return own if isinstance(own, dict) else None
+    return None
 
 
 def sealed(root: Any) -> bool:
@@ -453,7 +453,7 @@ class Asked:
     def __init__(self, iterators: list[tuple[str, Any]]) -> None:
         self._met, self._outer = list[str](), sys.getprofile()
         self.seen = self._outer is None or callable(self._outer)
-        self._frames = {getattr(each, "gi_frame", None): name for name, each in iterators}
+        self._frames = {each.gi_frame: name for name, each in iterators if isinstance(each, GeneratorType)}
         self._before = [(name, each, self._position(each)) for name, each in iterators]
 
     def __enter__(self) -> Asked:  # noqa: PYI034 (Self is of Python 3.11)

@@ -34,7 +34,10 @@ from microbp.outside import (
 )
 from microbp.value import Value
 
-__all__ = ["Around"]
+__all__ = ["Around", "Told"]
+
+#: Numbers, texts and code; and what a function may have put there itself: Values and lists.
+Told = tuple[list[Any], list[Any]]
 
 #: Of more numbers than this, in a list outside of a function, it is not seen that they change.
 SHORT = 100
@@ -54,7 +57,7 @@ _ARRAYS = np.ndarray, bytearray, ArrayType
 _COLLECTIONS = list, tuple, set, frozenset, deque, dict
 _ITERATED = {each.__iter__ for each in (*_COLLECTIONS, OrderedDict)}
 #: What these lead to is made anew each time, may be released, or is to live no longer for being kept here.
-_FRESH = MappingProxyType, KeysView, ValuesView, ItemsView, memoryview, ref, IOBase
+_FRESH = KeysView, ValuesView, ItemsView, memoryview, ref, IOBase
 _ABSENT, _END = object(), (object(),)
 
 
@@ -74,8 +77,7 @@ class Around:
     What was read on the way is kept as it was: to compare it takes a hundredth of the time of another look.
     """
 
-    #: Numbers, texts and code; and what the function may have put there itself: Values and lists.
-    told: list[list[Any]]
+    told: Told
     #: What it may draw from.
     draws: list[Any]
     #: The Values that objects have computed and kept, of which none makes it another.
@@ -85,10 +87,11 @@ class Around:
         self._words, self._roots, self._known = words, roots, -1
         while self._known < len(words):
             self._known, self._whole = len(words), True
-            self.told, self.draws, self.made = [[], []], [], []
-            # Collections that show what they hold, and what they held; calls, and the very thing that they
-            # gave; calls, and what equals what they told.
+            self.told, self.draws, self.made = ([], []), [], []
+            # Collections that show what they hold, and what they held; the same of Values, which are equal if
+            # they are the same; calls, and the very thing that they gave; calls, and what they told.
             self._shown, self._held = list[Iterable[Any]](), list[Any]()
+            self._rows, self._values = list[Iterable[Any]](), list[Any]()
             self._calls, self._gave = list[Callable[[], Any]](), list[Any]()
             self._tells, self._told = list[Callable[[], Any]](), list[Any]()
             self._kept, self._kinds = set[Any](), dict[int, bool]()
@@ -101,6 +104,7 @@ class Around:
                 self._whole
                 and self._known == len(words)
                 and all(map(is_, roots, self._roots))
+                and [*chain.from_iterable(self._rows)] == self._values
                 and all(map(is_, chain.from_iterable(self._shown), self._held))
                 and all(map(is_, [call() for call in self._calls], self._gave))
                 and [call() for call in self._tells] == self._told
@@ -125,9 +129,9 @@ class Around:
         The Values that an object has computed are told apart: nets keep what they gave last. Of one that is
         no Module there is what is read of it by words: beside a loss it may keep an optimiser and a history.
         """
-        kind, own = type(held), attributes(held)
+        kind = type(held)
         if isinstance(held, _LEAVES):
-            if kind not in PLAIN:
+            if kind not in PLAIN and not isinstance(held, Value):
                 self._tell(repr, held)
             return ()
         if isinstance(held, FunctionType):
@@ -141,10 +145,10 @@ class Around:
         if is_iterator(held) or isinstance(held, _GENERATORS):
             self.draws.append(held)
         elif isinstance(held, np.ndarray | bytearray | ArrayType):
-            self.told[1] += self._tell(_told_by, held)
+            self.told[1].extend(self._tell(_told_by, held))
         else:
             self._words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
-            self.told[1] += _told_by(held)
+            self.told[1].extend(_told_by(held))
         if kind.__module__ == "logging":
             return ()  # each logger leads to all others
         if isinstance(held, type):
@@ -160,31 +164,33 @@ class Around:
             self._call(contents, held)
         elif isinstance(held, ContextVar):
             self._call(held.get, None)
+        elif isinstance(held, MappingProxyType):
+            self._show(held, held.values())
         elif isinstance(held, _FRESH):
             self._whole = False
-        if own or not of_library(kind):
-            self._call(type, held)
-            self._call(getattr, held, "__dict__", None)
-        if isinstance(held, (*_COLLECTIONS, *_ARRAYS)):
-            self._show(own, own.values())
-            return [*own.items(), *self._elements(name, held)]
-        inner = [*held_by(name, held)]
-        if all(each is not kind for _, each in inner):  # it is of no object
+        collection, own = isinstance(held, (*_COLLECTIONS, *_ARRAYS)), attributes(held)
+        inner = [*(self._elements if collection else held_by)(name, held)]
+        if not collection and all(each is not kind for _, each in inner):  # of no object
             return inner
+        every = collection or self._reads_any(kind)
+        if own is not None:
+            self._call(getattr, held, "__dict__")
+            self._show(own, *([own.values()] if every else []))
+        if own is not None or not of_library(kind):
+            self._call(type, held)
+        own = own or {}
+        if collection:
+            return [*own.items(), *inner]
         items = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
-        every = self._reads_any(kind)
-        if every:
-            self._show(own, own.values())
-            of_kind: Iterable[tuple[str, Any]] = [(kind.__name__, kind)]
-        else:
-            self._show(own)
+        of_kind = [(kind.__name__, kind)]
+        if not every:
             items = [item for item in items if self._reads(item[0])]
             for word in own.keys() & dict(items):
                 self._keep_variable(own, word)
             for base in kind.__mro__[:-1]:
                 self._keep_kind(base)
             theirs = chain.from_iterable(vars(base).items() for base in kind.__mro__[:-1])
-            of_kind = (item for item in theirs if self._reads(item[0]))
+            of_kind = [item for item in theirs if self._reads(item[0])]
         made = [isinstance(each, Value) and each._rule is not None for _, each in items]
         items = [(_MADE if it else word, each) for it, (word, each) in zip(made, items, strict=True)]
         return [*items, *of_kind]
@@ -203,8 +209,12 @@ class Around:
             self._show(held, dict.values(held))
             keys = ((_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN))
             return [*held_by(name, held), *keys]
-        self._show(held)
         elements = [*held]
+        if all(type(each) is Value for each in elements):
+            self._rows += held, _END
+            self._values += *elements, *_END
+        else:
+            self._show(held)
         size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in elements)
         data = name == _OF_DATA or size > SHORT
         word = _OF_DATA if data else _IN_A_LIST

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial, update_wrapper
 from itertools import chain
 from types import MethodType
@@ -22,7 +23,7 @@ from microbp.outside import Asked, Outside
 from microbp.record import with_sites
 from microbp.recording.comparisons import Compared, tracing, watched, watching
 from microbp.recording.sites import user_level
-from microbp.replay.around import Around
+from microbp.replay.around import Around, Told
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import capture_values
@@ -135,6 +136,14 @@ def compiled_program(
     return Program(captured, made, leaves, guards, finite, memory, time.perf_counter() - start)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A program, and what its function has found outside of it."""
+
+    told: Told
+    program: Program
+
+
 class Traced:
     """What ``microbp.compile(function)`` gives: call it as the function, with numbers.
 
@@ -152,7 +161,7 @@ class Traced:
         update_wrapper(self, function)
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
-        self._programs: dict[Any, deque[tuple[list[list[Any]], Program]]] = {}
+        self._programs: dict[Any, deque[_Kept]] = {}
         #: The words in its code, and in that of what it calls.
         self._words: set[str] = set()
         #: What it has found outside of it last, with each set of keyword arguments.
@@ -226,10 +235,10 @@ class Traced:
         key = tuple(shapes), words
         found = self._found(words, static)
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
-        for around, program in kept:
-            if around == found.told:
-                found.told = around  # to be known at once by the next call
-                return program
+        for each in kept:
+            if each.told == found.told:
+                found.told = each.told  # to be known at once by the next call
+                return each.program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
         sample = [each[0] if self._batched else each for each in arrays]
@@ -252,9 +261,9 @@ class Traced:
                 stacklevel=user_level(),
             )
         elif again == fixed:  # what it changes itself there makes it another one by the next call
-            for around, _ in chain.from_iterable(self._programs.values()):
-                around[1] = put if around[1] == left else around[1]
-            kept.append((after.told, program))
+            for each in chain.from_iterable(self._programs.values()):
+                each.told = (each.told[0], put) if each.told[1] == left else each.told
+            kept.append(_Kept(after.told, program))
         return program
 
     def _found(self, words: Hashable, static: dict[str, Any]) -> Around:
