@@ -88,10 +88,10 @@ class Around:
         while self._known < len(words):
             self._known, self._whole = len(words), True
             self.told, self.draws, self.made = ([], []), [], []
-            # Collections that show what they hold, and what they held; the same of Values, which are equal if
-            # they are the same; calls, and the very thing that they gave; calls, and what they told.
+            # Collections that show what they hold, and what they held; the same of words and of Values, which
+            # are equal if they are the same; calls, and the very thing that they gave, or what they told.
             self._shown, self._held = list[Iterable[Any]](), list[Any]()
-            self._rows, self._values = list[Iterable[Any]](), list[Any]()
+            self._plain, self._equal = list[Iterable[Any]](), list[Any]()
             self._calls, self._gave = list[Callable[[], Any]](), list[Any]()
             self._tells, self._told = list[Callable[[], Any]](), list[Any]()
             self._kept, self._kinds = set[Any](), dict[int, bool]()
@@ -104,7 +104,7 @@ class Around:
                 self._whole
                 and self._known == len(words)
                 and all(map(is_, roots, self._roots))
-                and [*chain.from_iterable(self._rows)] == self._values
+                and [*chain.from_iterable(self._plain)] == self._equal
                 and all(map(is_, chain.from_iterable(self._shown), self._held))
                 and all(map(is_, [call() for call in self._calls], self._gave))
                 and [call() for call in self._tells] == self._told
@@ -156,9 +156,7 @@ class Around:
                 self._keep_kind(held)
                 self._call(getattr, held, "__bases__")
             return [*held_by(name, held)]
-        if isinstance(held, Variable) and isinstance(held.owner, dict):
-            self._keep_variable(held.owner, held.name)
-        elif isinstance(held, Variable):  # a slot
+        if isinstance(held, Variable) and not isinstance(held.owner, dict):  # a slot
             self._call(getattr, held.owner, held.name, None)
         elif isinstance(held, CellType):
             self._call(contents, held)
@@ -175,7 +173,9 @@ class Around:
         every = collection or self._reads_any(kind)
         if own is not None:
             self._call(getattr, held, "__dict__")
-            self._show(own, *([own.values()] if every else []))
+            self._show(own, plain=True)
+            if every:
+                self._show(own.values())
         if own is not None or not of_library(kind):
             self._call(type, held)
         own = own or {}
@@ -209,12 +209,8 @@ class Around:
             self._show(held, dict.values(held))
             keys = ((_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN))
             return [*held_by(name, held), *keys]
+        self._show(held, plain=all(type(each) is Value for each in [*held]))
         elements = [*held]
-        if all(type(each) is Value for each in elements):
-            self._rows += held, _END
-            self._values += *elements, *_END
-        else:
-            self._show(held)
         size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in elements)
         data = name == _OF_DATA or size > SHORT
         word = _OF_DATA if data else _IN_A_LIST
@@ -231,10 +227,11 @@ class Around:
         return word in self._words or (word[:2] == "__" and word not in ("__init__", "__dict__"))
 
     # ------------------------------------------------------------------------ what was read, as it was
-    def _show(self, *collections: Iterable[Any]) -> None:
+    def _show(self, *collections: Iterable[Any], plain: bool = False) -> None:
+        shown, held = (self._plain, self._equal) if plain else (self._shown, self._held)
         for each in (*collections, _END):
-            self._shown.append(each)
-            self._held.extend(each)
+            shown.append(each)
+            held.extend(each)
 
     def _keep_kind(self, kind: type) -> None:
         if id(kind) not in self._kept:

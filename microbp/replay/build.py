@@ -150,9 +150,10 @@ class Traced:
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
-    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept; one
-    of a function that draws random numbers, or from an iterator, that reads a clock, or that goes by what it
-    has left outside itself, is not, and a BranchWarning says so; but not of a mere count or switch there.
+    reads, in dicts, in lists of up to 100 numbers and arrays of up to 10,000. The last programs of each shape
+    are kept; one of a function that draws random numbers, or from an iterator, that reads a clock, or that
+    goes by what it has left outside itself, is not, and a BranchWarning says so; but not of a mere count or
+    switch there.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
