@@ -209,8 +209,12 @@ class Around:
             self._show(held, dict.values(held))
             keys = ((_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN))
             return [*held_by(name, held), *keys]
-        self._show(held, plain=all(type(each) is Value for each in [*held]))
+        values = all(type(each) is Value for each in [*held])
+        self._show(held, plain=values)
         elements = [*held]
+        if values:  # of which there may be more than MOST
+            self.told[1].extend(map(id, elements))
+            return ()
         size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in elements)
         data = name == _OF_DATA or size > SHORT
         word = _OF_DATA if data else _IN_A_LIST
