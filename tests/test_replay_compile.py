@@ -1042,6 +1042,17 @@ def test_an_attribute_of_a_collection_traces_a_function_anew(kind: Any) -> None:
     assert scaled(1.0) == 5.0
 
 
+@pytest.mark.parametrize("kind", [float, int, str, Value])
+def test_an_attribute_of_a_number_of_ones_own_kind_traces_a_function_anew(kind: Any) -> None:
+    held: Any = type("Held", (kind,), {"offset": 1.0})("2" if kind is str else 2.0)
+    scaled = compile_(lambda x: x * getattr(held, "by", 2.0) + held.offset)
+    assert scaled(1.0) == 3.0
+    held.by = 5.0
+    assert scaled(1.0) == 6.0
+    type(held).offset = 2.0
+    assert scaled(1.0) == 7.0
+
+
 def test_a_function_of_no_arguments_has_no_gradients_in_these() -> None:
     w = Value(3.0)
     found = compile_(lambda: w * w).value_and_grad(wrt_inputs=True)

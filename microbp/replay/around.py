@@ -13,7 +13,7 @@ from io import IOBase
 from itertools import chain
 from numbers import Number
 from operator import attrgetter, is_, methodcaller
-from types import CellType, FunctionType, MappingProxyType
+from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 from weakref import ref
 
@@ -131,9 +131,15 @@ class Around:
         """
         kind = type(held)
         if isinstance(held, _LEAVES):
-            if kind not in PLAIN and not isinstance(held, Value):
+            if kind in PLAIN or kind is Value or isinstance(held, ModuleType):
+                return ()
+            if not isinstance(held, Value):
                 self._tell(repr, held)
-            return ()
+            own = None if of_library(kind) else attributes(held)  # of a kind of the user's
+            if own is None:
+                return ()
+            self._show(own, own.values())
+            return [*own.items(), (kind.__name__, kind)]
         if isinstance(held, FunctionType):
             self.told[0].append(held.__code__)
             self._words.update(words_of(held.__code__, texts=True))
