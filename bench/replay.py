@@ -1,4 +1,4 @@
-"""Replay beside its peers: nine pieces of work, one table.
+"""Replay beside its peers: ten pieces of work, one table.
 
     python bench/replay.py [--rounds N] [--json FILE] [WORKLOAD ...]
 
@@ -28,7 +28,7 @@ import microbp
 
 WORKLOADS = (
     "expression", "depth", "width", "demo_net", "softmax_net", "demo_net_inside", "softmax_net_inside",
-    "tiny_net", "digits",
+    "tiny_net", "digits", "function",
 )  # fmt: skip
 #: The contestant to which the others are compared.
 OURS = "microbp, replay"

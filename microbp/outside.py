@@ -51,7 +51,10 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import TRACED_AS, Value
 
-__all__ = ["MOST", "PLAIN", "Asked", "Outside", "held_by", "is_iterator", "of_library", "sealed", "words_of"]
+__all__ = [
+    "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "contents", "held_by", "is_iterator",
+    "of_library", "sealed", "variables", "words_of",
+]  # fmt: skip
 
 #: How many objects are looked at.
 MOST = 20_000
@@ -70,7 +73,7 @@ _ANYWHERE = {
 
 
 @dataclass(slots=True, eq=False)
-class _Variable:
+class Variable:
     """A variable of a module that the code of a function names, or a slot of an object."""
 
     owner: Any
@@ -89,8 +92,8 @@ class _Variable:
 
 
 #: What the process was given, by the words of the code that reads it.
-_GIVEN = {word: _Variable(vars(os), "environ") for word in ("environ", "environb", "getenv", "getenvb")}
-_GIVEN |= {word: _Variable(vars(sys), word) for word in ("argv", "stdin")}
+_GIVEN = {word: Variable(vars(os), "environ") for word in ("environ", "environb", "getenv", "getenvb")}
+_GIVEN |= {word: Variable(vars(sys), word) for word in ("argv", "stdin")}
 
 
 class _Kept(NamedTuple):
@@ -130,7 +133,7 @@ class Outside:
         named = [(type(each).__name__, each) for each in roots]
 
         def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
-            key = (id(held.owner), held.name) if isinstance(held, _Variable) else id(held)
+            key = (id(held.owner), held.name) if isinstance(held, Variable) else id(held)
             if key in seen or key in theirs or (apart is None and isinstance(held, Value)):
                 return ()
             seen.add(key)
@@ -231,10 +234,11 @@ def _refill(held: Any, before: Any) -> None:
     held.update(before)
 
 
-def _contents(cell: CellType) -> Any:
+def contents(cell: CellType) -> Any:
+    """What a variable of an enclosing function holds; None where that is nothing yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # of a variable that has no value yet
+    except ValueError:
         return None
 
 
@@ -260,8 +264,8 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
     (np.ndarray, np.copy, lambda held, before: held.__setitem__(..., before)),
     (Value, lambda value: value._data, lambda value, data: setattr(value, "data", data)),
     ((bytearray, array), lambda held: held[:], lambda held, before: held.__setitem__(slice(None), before)),
-    (CellType, _contents, lambda cell, before: setattr(cell, "cell_contents", before)),
-    (_Variable, lambda held: held.now, _Variable.put),
+    (CellType, contents, lambda cell, before: setattr(cell, "cell_contents", before)),
+    (Variable, lambda held: held.now, Variable.put),
     (random.Random, lambda held: frozenset({held.getstate()}),  # which is compared as a whole
      lambda held, before: held.setstate(*before)),
     (np.random.Generator, lambda held: (held.bit_generator.state,),
@@ -276,7 +280,7 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 #: Kinds of which all that they hold is told by :func:`held_by`.
 _SEEN = {
     list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MethodWrapperType,
-    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, _Variable,
+    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, Variable,
 }  # fmt: skip
 
 
@@ -292,32 +296,21 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
     elif isinstance(held, CellType):
-        yield name, _contents(held)
+        yield name, contents(held)
     elif isinstance(held, ContextVar):
         yield name, held.get(None)
-    elif isinstance(held, _Variable):
+    elif isinstance(held, Variable):
         yield held.name, held.now
     elif isinstance(held, FunctionType):
         cells: Iterable[Any] = held.__closure__ or ()
         if of_library(held):  # whose own variables tell nothing, only what of the user's they hold
-            cells = map(_contents, cells)
+            cells = map(contents, cells)
         yield from zip(held.__code__.co_freevars, cells, strict=True)
         yield from ((name, each) for each in held.__defaults__ or ())
         yield from ((name, held.__kwdefaults__), ("", vars(held)))
         if not of_library(held):
-            words = [*words_of(held.__code__)]
-            if not _ANYWHERE.isdisjoint(words):
-                words = re.findall(r"\w+", " ".join(words_of(held.__code__, texts=True)))
-            package = str(held.__globals__.get("__package__") or "").split(".")  # of a relative import
-            named = *words, *accumulate(package, "{}.{}".format)
-            modules = *map(sys.modules.get, named), *map(_contents, held.__closure__ or ())
-            spaces, seen = [held.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
-            for space in spaces:
-                if id(space) not in seen:
-                    seen.add(id(space))
-                    yield from ((word, _Variable(space, word)) for word in words if word in space)
-                    spaces += map(vars, filter(_is_of_users, map(space.get, words)))
-            yield from ((word, _GIVEN[word]) for word in words if word in _GIVEN)
+            named = (each for each in variables(held) if each.owner is not sys.modules)
+            yield from ((each.name, each) for each in named if each.name in each.owner)
     elif isinstance(held, MethodType | BuiltinMethodType | MethodWrapperType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
@@ -340,14 +333,40 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in (held.fget, held.fset, held.fdel))
     elif isinstance(held, classmethod | staticmethod):
         yield name, held.__func__
-    elif "__wrapped__" in getattr(held, "__dict__", ()):  # a module's call in C
+    elif "__wrapped__" in (attributes(held) or ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
         kind = type(held)
         yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))
         slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
-        yield from ((word, _Variable(held, word)) for word in slots)
+        yield from ((word, Variable(held, word)) for word in slots)
+
+
+def variables(function: FunctionType) -> Iterator[Variable]:
+    """The variables of modules that its code may name, those that are not there included, and the modules."""
+    words = [*words_of(function.__code__)]
+    if not _ANYWHERE.isdisjoint(words):
+        words = re.findall(r"\w+", " ".join(words_of(function.__code__, texts=True)))
+    package = str(function.__globals__.get("__package__") or "").split(".")  # of a relative import
+    named = [Variable(sys.modules, word) for word in (*words, *accumulate(package, "{}.{}".format))]
+    yield from named
+    modules = *(each.now for each in named), *map(contents, function.__closure__ or ())
+    spaces, seen = [function.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
+    for space in spaces:
+        if id(space) not in seen:
+            seen.add(id(space))
+            yield from (Variable(space, word) for word in words)
+            spaces += map(vars, filter(_is_of_users, map(space.get, words)))
+    yield from (_GIVEN[word] for word in words if word in _GIVEN)
+
+
+def attributes(held: Any) -> dict[str, Any] | None:
+    """The attributes that an object has of its own; None where it has none, or does not say."""
+    with suppress(Exception):
+        own = getattr(held, "__dict__", None)
+        return own if isinstance(own, dict) else None
+    return None
 
 
 def sealed(root: Any) -> bool:
@@ -390,11 +409,12 @@ def is_iterator(held: Any) -> bool:
 
     An iterator of a class of the user's is an object as any other: what it counts is seen.
     """
-    if not hasattr(type(held), "__next__"):
+    # not by hasattr(): a mock would make one then
+    written = [vars(kind)["__next__"] for kind in type(held).__mro__ if "__next__" in vars(kind)]
+    if not written:
         return isinstance(held, random.SystemRandom)
     if isinstance(held, io.IOBase):
         return not held.closed and held.readable()
-    written = [vars(kind)["__next__"] for kind in type(held).__mro__ if "__next__" in vars(kind)]
     return of_library(written[0]) or not all(isinstance(each, FunctionType) for each in written)
 
 
@@ -433,7 +453,7 @@ class Asked:
     def __init__(self, iterators: list[tuple[str, Any]]) -> None:
         self._met, self._outer = list[str](), sys.getprofile()
         self.seen = self._outer is None or callable(self._outer)
-        self._frames = {getattr(each, "gi_frame", None): name for name, each in iterators}
+        self._frames = {each.gi_frame: name for name, each in iterators if isinstance(each, GeneratorType)}
         self._before = [(name, each, self._position(each)) for name, each in iterators]
 
     def __enter__(self) -> Asked:  # noqa: PYI034 (Self is of Python 3.11)

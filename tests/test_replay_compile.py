@@ -23,11 +23,12 @@ import secrets
 import subprocess
 import sys
 import time
+import unittest.mock
 import uuid
 import warnings
 import weakref
 from array import ArrayType
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -39,7 +40,7 @@ import pytest
 
 import microbp
 from microbp import MLP, Value, losses
-from microbp.replay import Program, Traced
+from microbp.replay import Program, Traced, around
 from microbp.replay import compile as compile_
 
 RNG = np.random.default_rng(5)
@@ -1041,7 +1042,208 @@ def test_an_attribute_of_a_collection_traces_a_function_anew(kind: Any) -> None:
     assert scaled(1.0) == 5.0
 
 
+@pytest.mark.parametrize("kind", [float, int, str, Value])
+def test_an_attribute_of_a_number_of_ones_own_kind_traces_a_function_anew(kind: Any) -> None:
+    held: Any = type("Held", (kind,), {"offset": 1.0})("2" if kind is str else 2.0)
+    scaled = compile_(lambda x: x * getattr(held, "by", 2.0) + held.offset)
+    assert scaled(1.0) == 3.0
+    held.by = 5.0
+    assert scaled(1.0) == 6.0
+    type(held).offset = 2.0
+    assert scaled(1.0) == 7.0
+
+
 def test_a_function_of_no_arguments_has_no_gradients_in_these() -> None:
     w = Value(3.0)
     found = compile_(lambda: w * w).value_and_grad(wrt_inputs=True)
     assert (found.cost, found.gradient.tolist(), found.inputs) == (9.0, [6.0], [])
+
+
+# --------------------------------------------------------------------------------- what is looked at again
+class Surroundings:
+    """A thing of each kind that a function may find outside of it, with numbers in it."""
+
+    scale, table = 1.0, {"z": 1.0}
+
+    def __init__(self) -> None:
+        self.list, self.pairs, self.tuple, self.data = [1.0, 2.0], [[1.0], [2.0]], (1.0, [2.0]), [1.0] * 101
+        self.dict, self.ordered = {"a": 1.0}, OrderedDict(a=1.0, b=2.0)
+        self.set, self.deque, self.bytes = {1.0}, deque([1.0, 2.0]), bytearray(b"ab")
+        self.typed, self.array, self.long = ArrayType("d", [1.0]), np.ones(3), np.ones(1000)
+        self.values, self.matrix = [Value(1.0), Value(2.0)], microbp.array(np.ones((11, 11)))
+        self.slot, self.net, self.module = Slotted(), MLP(1, [2, 1], seed=1), Scaled()
+        self.proxy, self.number, self.unread = MappingProxyType(self.dict), 1.0, 0
+        self.context: Any = contextvars.ContextVar("scale", default=1.0)
+        self.cell, self.set_cell = enclosed(1.0)
+
+    def method(self, x: Any) -> Any:
+        return x * self.number * self.scale + self.table["z"]
+
+
+class Slotted:
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 1.0
+
+
+def enclosed(number: float) -> tuple[Callable[[Any], Any], Callable[[float], None]]:
+    def change(other: float) -> None:
+        nonlocal number
+        number = other
+
+    return lambda x: x * number, change
+
+
+def told(held: Any) -> float:
+    """All numbers in something, of whatever kind, as one."""
+    if isinstance(held, dict | MappingProxyType):
+        return told([*held]) + told([*held.values()])
+    if isinstance(held, str):
+        return float(sum(map(ord, held)))
+    if isinstance(held, float | int):
+        return float(held) or math.copysign(0.25, held)
+    return len(held) + sum((at + 1.0) * told(each) for at, each in enumerate([*held]))
+
+
+def with_default(x: Any, by: Any = [1.0]) -> Any:  # noqa: B006
+    return x * by[0]
+
+
+#: What is read of them, and how that changes.
+READ: dict[str, Callable[[Surroundings, Any], Any]] = {
+    **{
+        word: eval(f"lambda it, x: x * told(it.{word})")
+        for word in (
+            "list", "pairs", "tuple", "dict", "ordered", "set", "deque", "bytes", "typed", "array", "long",
+            "proxy", "number",
+        )
+    },
+    "values": lambda it, x: x * it.values[0] + it.values[-1],
+    "matrix": lambda it, x: x * it.matrix[0, 0],
+    "net": lambda it, x: it.net([x]),
+    "module": lambda it, x: it.module(x),
+    "method": lambda it, x: it.method(x),
+    "slot": lambda it, x: x * it.slot.number,
+    "context": lambda it, x: x * it.context.get(),
+    "cell": lambda it, x: it.cell(x),
+    "variable": lambda it, x: x * OFFSET["x"] * told(it.number),
+    "default": lambda it, x: with_default(x) * it.number,
+    "late": lambda it, x: x * 2.0 if hasattr(it, "late") else x,
+    "all": lambda it, x: x * told([*vars(it)]) + told(it.list),
+    "length": lambda it, x: x * len(it.data),
+}  # fmt: skip
+CHANGES: list[Callable[[Surroundings, float], object]] = [
+    lambda it, by: it.list.__setitem__(0, by),
+    lambda it, by: it.list.append(by),
+    lambda it, by: it.data.append(by),
+    lambda it, _: it.list.reverse(),
+    lambda it, _: setattr(it, "list", [*it.list]),
+    lambda it, by: it.pairs[0].__setitem__(0, by),
+    lambda it, _: it.pairs.__setitem__(1, it.pairs[0]),
+    lambda it, _: it.pairs.reverse(),
+    lambda it, by: it.tuple[1].append(by),
+    lambda it, by: setattr(it, "tuple", (by, [by])),
+    lambda it, by: it.dict.update(a=by),
+    lambda it, by: it.dict.update(b=by),
+    lambda it, _: it.dict.pop("b", None),
+    lambda it, _: it.ordered.move_to_end("a"),
+    lambda it, by: it.set.add(by),
+    lambda it, by: it.set.discard(by),
+    lambda it, _: it.deque.rotate(1),
+    lambda it, by: it.bytes.__setitem__(0, int(abs(by))),
+    lambda it, by: it.typed.__setitem__(0, by),
+    lambda it, by: it.array.__setitem__(1, by),
+    lambda it, by: it.long.__setitem__(999, by),
+    lambda it, by: it.values.__setitem__(0, Value(by)),
+    lambda it, _: it.values.reverse(),
+    lambda it, by: setattr(it.values[0], "data", by),
+    lambda it, by: it.matrix.__setitem__((0, 0), Value(by)),
+    lambda it, by: it.net.layers[0].neurons[0].w.__setitem__(0, Value(by)),
+    lambda it, by: setattr(it.net.parameters()[0], "data", by),
+    lambda it, by: it.module.by.__setitem__(0, by),
+    lambda it, _: setattr(it.module, "kind", "difference" if it.module.kind == "sum" else "sum"),
+    lambda it, _: setattr(it.module, "kept", None),
+    lambda it, by: setattr(it.slot, "number", by),
+    lambda it, by: setattr(it, "number", by),
+    lambda it, _: setattr(it, "unread", it.unread + 1),
+    lambda it, by: setattr(it, "scale", by),
+    lambda it, by: setattr(type(it), "scale", by),
+    lambda it, _: vars(it).pop("scale", None),
+    lambda it, by: it.table.update(z=by),
+    lambda it, by: it.context.set(by),
+    lambda it, by: it.set_cell(by),
+    lambda _, by: OFFSET.update(x=by),
+    lambda _, by: setattr(with_default, "__defaults__", ([by],)),
+    lambda _, by: with_default.__defaults__[0].__setitem__(0, by),  # type: ignore[index]
+    lambda it, _: setattr(it, "late", True),
+    lambda it, by: setattr(it, "method", lambda x: x * by),
+    lambda it, _: vars(it).pop("method", None),
+    lambda it, by: setattr(it, "__dict__", {**vars(it), "number": by}),
+]
+
+
+@pytest.mark.parametrize("word", READ)
+def test_whatever_changes_outside_the_compiled_function_is_the_eager_one(word: str, monkeypatch: Any) -> None:
+    draw = random.Random(word)  # noqa: S311
+    monkeypatch.setattr(Surroundings, "scale", 1.0)
+    monkeypatch.setattr(Surroundings, "table", {"z": 1.0})
+    monkeypatch.setattr(with_default, "__defaults__", ([1.0],))
+    monkeypatch.setitem(OFFSET, "x", 1.0)
+    eager = partial(READ[word], Surroundings())
+    compiled = compile_(eager)
+    for change in draw.choices(CHANGES, k=4 * len(CHANGES)):
+        assert compiled(0.5) == pytest.approx(eager(Value(0.5)).data, rel=1e-13)
+        change(eager.args[0], draw.choice([0.0, -0.0, 1, 1.0, 2.0, 2.5, -3.0]))
+
+
+def test_where_nothing_has_changed_nothing_is_looked_for_again(monkeypatch: Any) -> None:
+    it = Surroundings()
+    compiled = {word: compile_(partial(each, it)) for word, each in READ.items()}
+    expected = {word: each(1.0) for word, each in compiled.items()}
+    for each in compiled.values():
+        each(1.0)
+
+    def refused(*_: Any) -> Any:
+        raise AssertionError("it looked again")
+
+    monkeypatch.setattr(around, "walk", refused)
+    it.net.parameters()[0].data += 1.0  # which the program reads
+    it.net.parameters()[0].data -= 1.0
+    assert {word: each(1.0) for word, each in compiled.items()} == expected
+
+
+def test_two_that_are_the_same_are_told_from_two_that_are_alike() -> None:
+    a, b = [1.0], [2.0]
+    table = [a, b, a]
+    last = compile_(lambda x: x * table[-1][0])
+    assert last(1.0) == 1.0
+    table[-1] = b
+    assert last(1.0) == 2.0
+
+
+@pytest.mark.filterwarnings("ignore::microbp.BranchWarning")
+def test_a_mock_is_looked_at_and_left_as_it_is() -> None:
+    mock = unittest.mock.MagicMock(scale=2.0)
+    scaled = compile_(lambda x: x * mock.scale)
+    before = {*vars(mock)}, {*vars(mock)["_mock_children"]}
+    start = time.process_time()
+    assert scaled(1.0) == 2.0
+    assert time.process_time() - start < 5.0  # 15 s before
+    assert ({*vars(mock)}, {*vars(mock)["_mock_children"]}) == before
+
+
+def test_an_object_that_refuses_attributes_in_its_own_way_is_read() -> None:
+    class Strict:
+        def __init__(self) -> None:
+            self.held = {"scale": 2.0}
+
+        def __getattr__(self, word: str) -> Any:
+            return self.__dict__["held"][word]  # KeyError
+
+    strict, other = Strict(), SimpleNamespace(strict=None)
+    other.strict = strict
+    scaled = compile_(lambda x: x * other.strict.scale)
+    assert scaled(1.0) == 2.0
+    strict.held["scale"] = 5.0
+    assert scaled(1.0) == 5.0

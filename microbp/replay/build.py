@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import math
-import random
 import sys
 import time
 import warnings
-from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial, update_wrapper
 from itertools import chain
-from numbers import Number
-from operator import attrgetter, methodcaller
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any, Literal
-from weakref import ref
 
 import numpy as np
 
 from microbp.array import array
 from microbp.calls import user_level
 from microbp.errors import BranchWarning
-from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, Asked, Outside, held_by, is_iterator, of_library, words_of
+from microbp.outside import Asked, Outside
 from microbp.record import with_sites
 from microbp.recording.comparisons import Compared, tracing, watched, watching
+from microbp.replay.around import Around, Told
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
 from microbp.replay.function_graph import capture_values
@@ -38,8 +34,6 @@ from microbp.value import Value, as_number
 __all__ = ["FormName", "Traced", "compile", "compiled_program"]
 
 FormName = Literal["auto", "straight", "matrix", "native"]
-#: Of more numbers than this, in a list or an array outside of a function, it is not seen that they change.
-SHORT = 100
 #: So many programs of each shape: a net may be one while it learns and another while it is judged, by turns.
 _KEPT = 4
 
@@ -142,15 +136,24 @@ def compiled_program(
     return Program(captured, made, leaves, guards, finite, memory, time.perf_counter() - start)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A program, and what its function has found outside of it."""
+
+    told: Told
+    program: Program
+
+
 class Traced:
     """What ``microbp.compile(function)`` gives: call it as the function, with numbers.
 
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
-    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept; one
-    of a function that draws random numbers, or from an iterator, that reads a clock, or that goes by what it
-    has left outside itself, is not, and a BranchWarning says so; but not of a mere count or switch there.
+    reads, in dicts, in lists of up to 100 numbers and arrays of up to 10,000. The last programs of each shape
+    are kept; one of a function that draws random numbers, or from an iterator, that reads a clock, or that
+    goes by what it has left outside itself, is not, and a BranchWarning says so; but not of a mere count or
+    switch there.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -159,15 +162,17 @@ class Traced:
         update_wrapper(self, function)
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
-        self._programs: dict[Any, deque[tuple[Around, Program]]] = {}
+        self._programs: dict[Any, deque[_Kept]] = {}
         #: The words in its code, and in that of what it calls.
         self._words: set[str] = set()
+        #: What it has found outside of it last, with each set of keyword arguments.
+        self._last: dict[Any, Around] = {}
 
     @property
     def batched(self) -> Traced:
         """The same for a batch: every argument has one leading axis, of one length."""
         twin = Traced(self._function, self._options, batched=True)
-        twin._programs, twin._words = self._programs, self._words
+        twin._programs, twin._words, twin._last = self._programs, self._words, self._last
         return twin
 
     def program(self, *arguments: Any, **static: Any) -> Program:
@@ -229,24 +234,26 @@ class Traced:
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(shapes), words
-        fixed, left, draws, made = _around(self._words, self._function, *static.values())
+        found = self._found(words, static)
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
-        for around, program in kept:
-            if around == [fixed, left]:
-                return program
+        for each in kept:
+            if each.told == found.told:
+                found.told = each.told  # to be known at once by the next call
+                return each.program
         if self._batched and not len(arrays[0]):
             raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
         sample = [each[0] if self._batched else each for each in arrays]
-        outside = Outside(*draws, apart=None)
+        outside = Outside(*found.draws, apart=None)
         with Asked(outside.iterators) as asked:
             outputs, inputs, compared = self._recorded(sample, static)
         program = compiled_program(outputs, inputs, compared=compared, **self._options)
-        again, after, _, remade = _around(self._words, self._function, *static.values())
+        after = self._found(words, static)
+        (fixed, left), (again, put) = found.told, after.told
         drawn = asked.first() or outside.changed()
         if "datetime64" in self._words and not self._words.isdisjoint(("now", "today")):
             drawn = drawn or "numpy.datetime64"
-        if not drawn and (not asked.seen or (after, remade) != (left, made)):
-            drawn = self._fed(program, sample, static, after)
+        if not drawn and (not asked.seen or (put, after.made) != (left, found.made)):
+            drawn = self._fed(program, sample, static, put)
         if drawn:
             warnings.warn(
                 f"compile: {self._name} draws from outside of it ({drawn}): it is traced anew at each call, "
@@ -255,10 +262,17 @@ class Traced:
                 stacklevel=user_level(),
             )
         elif again == fixed:  # what it changes itself there makes it another one by the next call
-            for around, _ in chain.from_iterable(self._programs.values()):
-                around[1] = after if around[1] == left else around[1]
-            kept.append(([fixed, after], program))
+            for each in chain.from_iterable(self._programs.values()):
+                each.told = (each.told[0], put) if each.told[1] == left else each.told
+            kept.append(_Kept(after.told, program))
         return program
+
+    def _found(self, words: Hashable, static: dict[str, Any]) -> Around:
+        """What it finds outside of it now; looked for only if something there is not as it was."""
+        roots, last = (self._function, *static.values()), self._last.get(words)
+        if last is None or not last.same(self._words, roots):
+            last = self._last[words] = Around(self._words, roots)
+        return last
 
     def _fed(
         self, program: Program, sample: list[Floats], static: dict[str, Any], left: list[Any]
@@ -273,9 +287,9 @@ class Traced:
         try:
             outputs, inputs, _ = self._recorded(sample, static)
             again = capture_values(outputs, inputs, options["params"], options["names"])[0]
-            _, after, *_ = _around(self._words, self._function, *static.values())
-            numbers = (each for each in after if isinstance(each, str))
-            kept = all(each in numbers for each in left if isinstance(each, str))  # in this order
+            after = Around(self._words, (self._function, *static.values())).told[1]
+            numbers = (each for each in after if isinstance(each, str | bytes))
+            kept = all(each in numbers for each in left if isinstance(each, str | bytes))  # in this order
             return "" if kept and program.captured.computes(again) else outside.changed() or self._name
         except Exception:  # noqa: BLE001 (the call that is told of it is the next)
             return outside.changed() or self._name
@@ -333,97 +347,3 @@ def _given(argument: Any) -> Any:
     """An argument as functions are given it: a Value, or an array of Values; numbers are constants."""
     given = array(argument, requires_grad=False)
     return given if given.ndim else given[()]
-
-
-#: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
-Around = list[list[Any]]
-#: What gives another answer each time; beside the generators that all functions share.
-_GENERATORS = random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState
-_LEAVES = Value, *PLAIN, Number
-_IN_A_LIST, _OF_DATA, _MADE = "[]", "[[]]", "()"
-#: Where code has one of these, an object may be read by names that are not in it.
-_ANY = {
-    "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
-    "asdict", "astuple", "fields", "type", "__class__",
-}  # fmt: skip
-
-
-def _around(words: set[str], *roots: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-    """What stands for what a function finds outside of it; where that is another, it is traced anew.
-
-    The third list has what it may draw from, the fourth stands for the Values that objects have computed and
-    kept, of which none makes it another. ``words`` are those of its code as far as they are known, and
-    grow to all of them.
-    """
-    known = -1
-    while known < len(words):
-        known, found = len(words), tuple[list[Any], ...](([], [], [], []))
-        fixed, left, draws, made = found
-        for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
-            if isinstance(held, Value):
-                (made if name == _MADE else left).append(id(held))
-            elif isinstance(held, _LEAVES):
-                (left if name == _IN_A_LIST else fixed).append(repr(held))
-            elif isinstance(held, FunctionType):
-                fixed.append(held.__code__)
-                words.update(words_of(held.__code__, texts=True))
-            elif is_iterator(held) or isinstance(held, _GENERATORS):
-                draws.append(held)
-            else:
-                words.update(["getattr"] * isinstance(held, attrgetter | methodcaller))
-                left += _told_by(held)
-    return fixed, left, draws, made
-
-
-def _told_by(held: Any) -> list[Any]:
-    """What is told by a thing itself, beside what it holds: the kind and the size of a collection, say."""
-    if isinstance(held, np.ndarray):
-        short = held.dtype != object and held.size <= SHORT
-        return [(held.shape, held.dtype), *([repr(held.tolist())] if short else ())]
-    if isinstance(held, list | tuple | set | frozenset | deque | bytearray | ArrayType):
-        return [(type(held), len(held), getattr(held, "typecode", ""))]
-    if isinstance(held, dict):
-        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
-    if isinstance(held, type | np.ufunc | slice):
-        return [held]
-    kind = type(held)  # one of Python's that is not gone into: a date, a function in C
-    told = of_library(kind) and kind.__hash__ is not None and not kind.__dictoffset__
-    return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else [kind]
-
-
-def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
-    """What something holds; of more than :data:`SHORT` numbers none, which are data.
-
-    The Values that an object has computed are told apart: nets keep what they gave last. Of one that is no
-    Module there is what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
-    """
-    if isinstance(held, _LEAVES) or type(held).__module__ == "logging":
-        return []  # each logger leads to all others
-    if isinstance(held, Traced):
-        return [(name, held._function)]
-    kind, own = type(held), getattr(held, "__dict__", None) or {}
-    if isinstance(held, np.ndarray):
-        held = np.asarray(held).ravel().tolist() if held.dtype == object and held.size <= SHORT else []
-    if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
-        held = [*held]
-    if isinstance(held, list | tuple):
-        size = sum(len(each) if isinstance(each, list | tuple) else 1 for each in held)
-        data = name == _OF_DATA or size > SHORT
-        word = _OF_DATA if data else _IN_A_LIST
-        each_of = ((word, each) for each in held if not (data and isinstance(each, PLAIN)))
-        return [*own.items(), *each_of]
-    inner = [*held_by(name, held)]
-    if isinstance(held, dict):
-        inner += [(_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN)]
-    # of no object but a class, or a collection with attributes
-    if isinstance(held, type) or all(each is not kind for _, each in inner):
-        return [*inner, *(own.items() if isinstance(held, dict | set) else ())]
-    found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
-    made = [(_MADE, each) for _, each in found if getattr(each, "_rule", None)]
-    found = [item for item in found if getattr(item[1], "_rule", None) is None]
-    if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
-        return [*found, *made, (kind.__name__, kind)]
-    found += chain.from_iterable(vars(each).items() for each in kind.__mro__[:-1])
-    dunder = ("__init__", "__dict__")
-    read = (item for item in found if item[0] in words or (item[0][:2] == "__" and item[0] not in dunder))
-    return [*made, *read]
