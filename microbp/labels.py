@@ -30,7 +30,9 @@ __all__ = [
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
-_PLAIN, _HOLDERS = (float, int, str, bool, type(None)), (Value, list, tuple, dict, np.ndarray)
+_HOLDERS = Value, list, tuple, dict, np.ndarray
+#: Kinds of which nothing holds a value; or, where only modules are asked for, a module.
+_PASSED = (float, int, str, bool, type(None)), (float, int, str, bool, type(None), Value)
 
 #: From the outermost group to the innermost: its name, and the number of this call of it.
 GroupPath = tuple[tuple[str, int], ...]
@@ -110,9 +112,10 @@ def walk(
 
 def _of_modules(kind: type) -> bool:
     """Whether its objects are modules, or have ``parameters()`` like one."""
-    with suppress(Exception):  # of a metaclass, which may refuse
+    try:
         return not issubclass(kind, type) and callable(getattr(kind, "parameters", None))
-    return False
+    except Exception:  # noqa: BLE001 (of a metaclass, which may refuse)
+        return False
 
 
 def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
@@ -133,11 +136,12 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = [part for part in [*parts] if not part[0].startswith("_")]
-    found, passed = [*islice(inner, most)], (*_PLAIN, Value) if modules else _PLAIN
-    kinds = {id(type(each)): type(each) for _, each in found}  # by id: a metaclass may know no hash
+    found = [*inner] if most is None else [*islice(inner, most)]
+    kinds = [type(each) for _, each in found]
+    passed = _PASSED[modules]
     kept = {
-        key
-        for key, each in kinds.items()
+        key  # by id: a metaclass may know no hash
+        for key, each in dict(zip(map(id, kinds), kinds, strict=True)).items()
         if each not in passed and (issubclass(each, _HOLDERS) or _of_modules(each))
     }
     if issubclass(kind, np.ndarray):

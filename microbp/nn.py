@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +35,8 @@ from microbp.value import Value, set_names
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 
 _DOT = RULES["dot"]
+#: Parameters that stand side by side: the path of what holds them, their places there, and themselves.
+_Run = tuple[tuple[Any, ...], Sequence[Any], Sequence[Value]]
 
 
 def _is_unary(rule: Rule) -> bool:
@@ -93,28 +96,25 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        return self._named()[0]
-
-    def _named(self) -> tuple[dict[str, Value], Iterator[tuple[Any, ...]]]:
-        """The parameters by the texts of their paths, and these paths."""
-        texts, values, runs, lost = list[str](), list[Value](), list[Any](), False
-        for path, places, several in parameter_runs(self):
-            if not isinstance(several[0], Value):
-                continue
-            if are_leaves(several):
-                texts += texts_of(path, places)
-                runs.append((path, places))
-                values += several
-            else:
-                lost = True
-        if lost:
-            self._warn_of_lost()
-        _refuse_equal(texts)
-        return dict(zip(texts, values, strict=True)), ((*path, at) for path, places in runs for at in places)
+        runs = self._runs()
+        return dict(zip(_texts(runs), _values(runs), strict=True))
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
-        return list(self.named_parameters().values())
+        return [*_values(self._runs())]
+
+    def _runs(self) -> list[_Run]:
+        """The parameters, as :func:`parameter_runs` gives them."""
+        found = [run for run in parameter_runs(self) if isinstance(run[2][0], Value)]
+        runs = [run for run in found if are_leaves(run[2])]
+        if len(runs) < len(found):
+            self._warn_of_lost()
+        parts = [*chain.from_iterable(chain(path, () if type(at) is range else at) for path, at, _ in runs)]
+        # Of attributes and places in lists no two paths have one text, which is not made then.
+        words = {part for part in parts if type(part) is str}
+        if not ({*map(type, parts)} <= {int, str} and all(map(str.isidentifier, words))):
+            _refuse_equal(_texts(runs))
+        return runs
 
     def parameter_layers(self) -> dict[str, list[Value]]:
         """The parameters by the layer that they belong to; one that is in none stands by itself.
@@ -130,8 +130,9 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        named, paths = self._named()
-        set_names(named.values(), map(PathName, paths, named))
+        runs = self._runs()
+        paths = ((*path, place) for path, places, _ in runs for place in places)
+        set_names([*_values(runs)], map(PathName, paths, _texts(runs)))
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -254,6 +255,15 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     pairs = [*found]
     _refuse_equal([path for path, _ in pairs])
     return dict(pairs)
+
+
+def _texts(runs: list[_Run]) -> list[str]:
+    """The texts of the paths of runs of parameters."""
+    return [*chain.from_iterable(texts_of(path, places) for path, places, _ in runs)]
+
+
+def _values(runs: list[_Run]) -> Iterator[Value]:
+    return chain.from_iterable(several for _, _, several in runs)
 
 
 def _refuse_equal(paths: Sequence[str]) -> None:
