@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
-from microbp.compiled import same
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node, cached_property
 from microbp.labels import text_of
@@ -56,7 +55,7 @@ def group_words(node: Node) -> str:
 
 def agree(value: float, engine: float, size: float) -> bool:
     """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
-    if same(value, engine) or math.isnan(size):
+    if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
         return True
     return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
 
