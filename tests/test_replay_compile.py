@@ -1211,6 +1211,22 @@ def test_whatever_changes_outside_the_compiled_function_is_the_eager_one(word: s
         change(eager.args[0], draw.choice([0.0, -0.0, 1, 1.0, 2.0, 2.5, -3.0]))
 
 
+def test_a_net_that_turns_into_one_of_another_kind_and_what_its_kind_has_trace_anew() -> None:
+    class Plain(microbp.Module):
+        scale = 1.0
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.scale
+
+    net: Any = Plain()
+    scaled = compile_(lambda x: net(x) * 1.0)
+    assert [scaled(1.0), scaled(1.0)] == [1.0, 1.0]
+    Plain.scale = 2.0
+    assert scaled(1.0) == 2.0
+    net.__class__ = type("Other", (Plain,), {"scale": 3.0})
+    assert scaled(1.0) == 3.0
+
+
 def test_where_nothing_has_changed_nothing_is_looked_for_again(monkeypatch: Any) -> None:
     monkeypatch.setattr(Scaled, "of_kind", 1.0, raising=False)
     it, anew = Surroundings(), ("all", "view", "turned")  # where a view of a dict or a copy is reached
