@@ -1072,12 +1072,20 @@ class Surroundings:
         self.typed, self.array, self.long = ArrayType("d", [1.0]), np.ones(3), np.ones(1000)
         self.values, self.matrix = [Value(1.0), Value(2.0)], microbp.array(np.ones((11, 11)))
         self.slot, self.net, self.module = Slotted(), MLP(1, [2, 1], seed=1), Scaled()
-        self.proxy, self.number, self.unread = MappingProxyType(self.dict), 1.0, 0
+        self.under, self.number, self.unread = {"p": 1.0}, 1.0, 0
+        self.proxy, self.view, self.turned = MappingProxyType(self.under), self.under.values(), self.matrix.T
         self.context: Any = contextvars.ContextVar("scale", default=1.0)
         self.cell, self.set_cell = enclosed(1.0)
 
     def method(self, x: Any) -> Any:
         return x * self.number * self.scale + self.table["z"]
+
+
+class Doubled(Scaled):
+    """Another kind of net, to which one may be turned."""
+
+    def __call__(self, x: Any) -> Any:
+        return 2.0 * super().__call__(x)
 
 
 class Slotted:
@@ -1122,7 +1130,9 @@ READ: dict[str, Callable[[Surroundings, Any], Any]] = {
     "values": lambda it, x: x * it.values[0] + it.values[-1],
     "matrix": lambda it, x: x * it.matrix[0, 0],
     "net": lambda it, x: it.net([x]),
-    "module": lambda it, x: it.module(x),
+    "module": lambda it, x: it.module(x) * it.module.of_kind,
+    "view": lambda it, x: x * told([*it.view]),
+    "turned": lambda it, x: x * it.turned[0, 0],
     "method": lambda it, x: it.method(x),
     "slot": lambda it, x: x * it.slot.number,
     "context": lambda it, x: x * it.context.get(),
@@ -1164,6 +1174,9 @@ CHANGES: list[Callable[[Surroundings, float], object]] = [
     lambda it, by: it.module.by.__setitem__(0, by),
     lambda it, _: setattr(it.module, "kind", "difference" if it.module.kind == "sum" else "sum"),
     lambda it, _: setattr(it.module, "kept", None),
+    lambda it, _: setattr(it.module, "__class__", Scaled if type(it.module) is Doubled else Doubled),
+    lambda _, by: setattr(Scaled, "of_kind", by),
+    lambda it, by: it.under.update(p=by),
     lambda it, by: setattr(it.slot, "number", by),
     lambda it, by: setattr(it, "number", by),
     lambda it, _: setattr(it, "unread", it.unread + 1),
@@ -1189,6 +1202,7 @@ def test_whatever_changes_outside_the_compiled_function_is_the_eager_one(word: s
     monkeypatch.setattr(Surroundings, "scale", 1.0)
     monkeypatch.setattr(Surroundings, "table", {"z": 1.0})
     monkeypatch.setattr(with_default, "__defaults__", ([1.0],))
+    monkeypatch.setattr(Scaled, "of_kind", 1.0, raising=False)
     monkeypatch.setitem(OFFSET, "x", 1.0)
     eager = partial(READ[word], Surroundings())
     compiled = compile_(eager)
@@ -1197,9 +1211,26 @@ def test_whatever_changes_outside_the_compiled_function_is_the_eager_one(word: s
         change(eager.args[0], draw.choice([0.0, -0.0, 1, 1.0, 2.0, 2.5, -3.0]))
 
 
+def test_a_net_that_turns_into_one_of_another_kind_and_what_its_kind_has_trace_anew() -> None:
+    class Plain(microbp.Module):
+        scale = 1.0
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.scale
+
+    net: Any = Plain()
+    scaled = compile_(lambda x: net(x) * 1.0)
+    assert [scaled(1.0), scaled(1.0)] == [1.0, 1.0]
+    Plain.scale = 2.0
+    assert scaled(1.0) == 2.0
+    net.__class__ = type("Other", (Plain,), {"scale": 3.0})
+    assert scaled(1.0) == 3.0
+
+
 def test_where_nothing_has_changed_nothing_is_looked_for_again(monkeypatch: Any) -> None:
-    it = Surroundings()
-    compiled = {word: compile_(partial(each, it)) for word, each in READ.items()}
+    monkeypatch.setattr(Scaled, "of_kind", 1.0, raising=False)
+    it, anew = Surroundings(), ("all", "view", "turned")  # where a view of a dict or a copy is reached
+    compiled = {word: compile_(partial(each, it)) for word, each in READ.items() if word not in anew}
     expected = {word: each(1.0) for word, each in compiled.items()}
     for each in compiled.values():
         each(1.0)
