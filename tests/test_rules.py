@@ -93,7 +93,11 @@ def central_differences(
 
 
 def evaluate(
-    over: tuple[str, ...], expression: Expression, at: dict[str, Any], reading: Reading, place: int | None = None
+    over: tuple[str, ...],
+    expression: Expression,
+    at: dict[str, Any],
+    reading: Reading,
+    place: int | None = None,
 ) -> Any:
     """An expression of a row in mpmath's numbers, for the element ``place`` of the lists."""
     scope = {
