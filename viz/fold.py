@@ -7,7 +7,7 @@ from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph
 from microbp.graph import as_recorded
-from microbp.text import counted, quoted
+from microbp.text import quoted
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, named, unfolded
@@ -33,6 +33,7 @@ def pictures(
     Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own. Raises as
     :func:`viz.draw` does.
 
+    >>> from microbp import Value
     >>> x = Value(3.0, name="x")
     >>> drawn = next(pictures(Graph(x * x), "auto"))
     >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
@@ -107,7 +108,7 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
 def _note(partition: Partition, told: str, phrase: str, moved: int) -> str:
     """What was left out, what was folded, and what has changed since, as parts of a sentence."""
     values, made, count = partition.values, partition.made.values(), len(partition.values)
-    cut = f", {counted(values.cut, 'edge')} to the others left out" if values.cut else ""
+    cut = f", {values.cut:,} edge{'s' * (values.cut != 1)} to the others left out" if values.cut else ""
     alike = max((each.times for each in made if not each.steps), default=1)
     steps = max((each.steps for each in made), default=1)
     few = f"{len(partition):,} box{'es' * (len(partition) != 1)}: {phrase}"

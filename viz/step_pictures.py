@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
-from microbp.text import counted
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
@@ -60,7 +59,8 @@ class Film:
         for step in trace.steps:
             if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)]):
                 self.steps.append(step.index)
-        note = ", ".join(filter(None, (title, drawn.note or counted(len(drawn.boxes), "value"))))
+        many = f"{len(drawn.boxes):,} value{'s' * (len(drawn.boxes) != 1)}"
+        note = ", ".join(filter(None, (title, drawn.note or many)))
         self._drawn = drawn._replace(note=note, captions=self.captions)
 
     def picture(self, step: int) -> Picture:

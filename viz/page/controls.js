@@ -47,17 +47,15 @@ function showPlace() {
   made(byId("sign"), { d: timer ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z" });
   byId("verb").textContent = verb;
   clearTimeout(addressing);
-  addressing = setTimeout(address, 100); // a browser takes as long for it as for the step: it comes after the last
+  addressing = setTimeout(() => { // a browser takes as long for it as for the step: it comes after the last
+    try {
+      window.history.replaceState(null, "", `#${at}`);
+    } catch {
+      // a sandboxed frame has no history of its own
+    }
+  }, 100);
 }
-
 let addressing = null;
-function address() {
-  try {
-    window.history.replaceState(null, "", `#${at}`);
-  } catch {
-    // a sandboxed frame has no history of its own
-  }
-}
 
 function stop() {
   clearInterval(timer);
@@ -107,14 +105,10 @@ byId("slider").addEventListener("input", leap(() => Number(byId("slider").value)
 byId("near").addEventListener("change", () => { fitted = false; choose(byId("near").checked); });
 byId("language").addEventListener("click", () => {
   language = language === "en" ? "zh" : "en";
-  speak();
-});
-
-function speak() {
   translate();
   buildTables();
   show();
-}
+});
 
 // ---------------------------------------------------------------------------------------- search
 let hit = -1;
