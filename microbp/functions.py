@@ -49,6 +49,15 @@ class Operation:
 
     def __call__(self, *operands: Any, **named: Any) -> Any:
         """The operation's value; TypeError names the arguments where they do not fit."""
+        rule, arguments = self.rule, operands
+        if named or len(operands) != len(rule.args):
+            arguments = self._complete(operands, named)
+        if not rule.over and any(isinstance(each, np.ndarray) for each in arguments):
+            return settled(elementwise(lambda *each: record(rule, each), *arguments))
+        return record(rule, arguments)
+
+    def _complete(self, operands: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments in the order of the row."""
         rule = self.rule
         given = dict(zip(rule.args, operands, strict=False)) | named
         known = len(operands) + len(named) == len(given) and given.keys() <= set(rule.args)
@@ -58,10 +67,7 @@ class Operation:
             stray = [name for name in named if name not in rule.args]
             fault = f"{stray[0]!r} is not one of them" if stray else fault
             raise TypeError(f"{self!r} takes {', '.join(rule.args)}; {fault}")
-        arguments = (*(given.get(arg, rule.defaults.get(arg)) for arg in rule.args),)
-        if not rule.over and any(isinstance(each, np.ndarray) for each in arguments):
-            return settled(elementwise(lambda *each: record(rule, each), *arguments))
-        return record(rule, arguments)
+        return (*(given.get(arg, rule.defaults.get(arg)) for arg in rule.args),)
 
     def __repr__(self) -> str:
         words = [
