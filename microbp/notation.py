@@ -96,7 +96,6 @@ NUMBER = re.compile(r"[-−]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-−]?(inf|∞)|nan"
 _ONE_WORD = re.compile(r"[^\W\d][\w.#′]*(\[[\w., '\"]*\])*([.#′][\w.#′]*)*(\([\w, ]*\))?")
 
 
-@lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
     """A name as it stands in a text; in quotes where it could be taken for something else.
 
@@ -125,7 +124,6 @@ _SPECIAL = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
 def latex_name(name: str) -> str:
     r"""A name as LaTeX for math mode; whatever it holds, it stays a name.
 

@@ -15,7 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
@@ -147,6 +147,10 @@ class Word(NamedTuple):
     levels: tuple[int, int] = (ATOM, ATOM)
 
 
+#: A name in both forms; a graph's stand in many formulas.
+_name = lru_cache(maxsize=4096)(spelled)
+
+
 class Formulas:
     """The expressions of one graph; the nodes ``inside`` are written out, all others stand by name."""
 
@@ -169,7 +173,7 @@ class Formulas:
         """The word for a node."""
         self.used.add(position)
         node = self.graph.nodes[position]
-        return self.word(f"n{position}", node.data, spelled(node.name))
+        return self.word(f"n{position}", node.data, _name(node.name))
 
     def _told(self, tree: ast.expr, meant: Callable[[Word, int], Any], digits: int) -> Math:
         """An expression in both forms, with what each word means in them."""
