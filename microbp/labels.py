@@ -30,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
+_SEQUENCES = list, tuple  # not list | tuple, which would be made for each question
 _HOLDERS = Value, list, tuple, dict, np.ndarray
 #: Kinds of which nothing holds a value; or, where only modules are asked for, a module.
 _PASSED = (float, int, str, bool, type(None)), (float, int, str, bool, type(None), Value)
@@ -126,7 +127,7 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
     """
     inner: Iterable[tuple[Any, Any]] = ()
     kind = type(held)  # not its class: a proxy says that of something else, or raises
-    if issubclass(kind, list | tuple):
+    if issubclass(kind, _SEQUENCES):
         inner = enumerate(held)
     elif issubclass(kind, dict):
         inner = [*held.items()]  # a copy, made at once: other threads may change it meanwhile
@@ -137,11 +138,11 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = [part for part in [*parts] if not part[0].startswith("_")]
     found = [*inner] if most is None else [*islice(inner, most)]
-    kinds = [type(each) for _, each in found]
+    kinds = {id(type(each)): type(each) for _, each in found}  # by id: a metaclass may know no hash
     passed = _PASSED[modules]
     kept = {
-        key  # by id: a metaclass may know no hash
-        for key, each in dict(zip(map(id, kinds), kinds, strict=True)).items()
+        key
+        for key, each in kinds.items()
         if each not in passed and (issubclass(each, _HOLDERS) or _of_modules(each))
     }
     if issubclass(kind, np.ndarray):
@@ -176,12 +177,13 @@ def parameter_runs(
     Of each run the path of what holds it, the places there, and what stands at these.
     """
     waiting: list[tuple[Path, Any]] = [((), holder)]
-    seen: dict[int, Any] = {}  # which are alive, so that no two have one id
+    seen, alive = set[int](), list[Any]()  # so that no two have one id
     while waiting:  # all of them, whatever it takes, and what is in an object right after it
         path, held = waiting.pop()
         if id(held) in seen:
             continue
-        seen[id(held)] = held
+        seen.add(id(held))
+        alive.append(held)
         value = isinstance(held, Value)
         if held is not holder and (value or _of_modules(type(held))):
             yield path[:-1], path[-1:], (held,)
@@ -189,9 +191,10 @@ def parameter_runs(
             continue
         several = [*held] if type(held) is list and not modules else []
         if several and [*map(type, several)].count(Value) == len(several) and are_leaves(several):
-            new = dict(zip(map(id, several), several, strict=True))
-            if len(new) == len(several) and seen.keys().isdisjoint(new):
+            new = {*map(id, several)}
+            if len(new) == len(several) and seen.isdisjoint(new):
                 seen |= new
+                alive.append(several)
                 yield path, range(len(several)), several
                 continue
         waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]

@@ -96,25 +96,14 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        runs = self._runs()
+        runs = _runs(self)
         return dict(zip(_texts(runs), _values(runs), strict=True))
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
-        return [*_values(self._runs())]
-
-    def _runs(self) -> list[_Run]:
-        """The parameters, as :func:`parameter_runs` gives them."""
-        found = [run for run in parameter_runs(self) if isinstance(run[2][0], Value)]
-        runs = [run for run in found if are_leaves(run[2])]
-        if len(runs) < len(found):
-            self._warn_of_lost()
-        parts = [*chain.from_iterable(chain(path, () if type(at) is range else at) for path, at, _ in runs)]
-        # Of attributes and places in lists no two paths have one text, which is not made then.
-        words = {part for part in parts if type(part) is str}
-        if not ({*map(type, parts)} <= {int, str} and all(map(str.isidentifier, words))):
-            _refuse_equal(_texts(runs))
-        return runs
+        if type(self).named_parameters is not Module.named_parameters:
+            return [*self.named_parameters().values()]
+        return [*_values(_runs(self))]
 
     def parameter_layers(self) -> dict[str, list[Value]]:
         """The parameters by the layer that they belong to; one that is in none stands by itself.
@@ -130,7 +119,7 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        runs = self._runs()
+        runs = _runs(self)
         paths = ((*path, place) for path, places, _ in runs for place in places)
         set_names([*_values(runs)], map(PathName, paths, _texts(runs)))
 
@@ -255,6 +244,23 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     pairs = [*found]
     _refuse_equal([path for path, _ in pairs])
     return dict(pairs)
+
+
+def _runs(module: Module) -> list[_Run]:
+    """The parameters of a module, as :func:`parameter_runs` gives them."""
+    found = [run for run in parameter_runs(module) if isinstance(run[2][0], Value)]
+    runs = [run for run in found if are_leaves(run[2])]
+    if len(runs) < len(found):
+        module._warn_of_lost()
+    heads = [(*path, places[0]) for path, places, _ in runs]
+    parts = [*chain.from_iterable(heads)]
+    # Of attributes and places in lists no two paths have one text, which is not made then.
+    kinds = {*map(id, map(type, parts))}  # by id: a metaclass may know no hash
+    words = {part for part in parts if type(part) is str}
+    plain = kinds <= {id(int), id(str)} and all(map(str.isidentifier, words))
+    if not plain or len({*heads}) < len(heads):
+        _refuse_equal(_texts(runs))
+    return runs
 
 
 def _texts(runs: list[_Run]) -> list[str]:

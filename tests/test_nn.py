@@ -684,11 +684,32 @@ def test_a_layer_used_twice_gets_the_sum_of_both_gradients() -> None:
     assert grad(out, net.parameters()) == [2 * 3.0 * 2.0 + 0.5, 3.0 + 1.0]
 
 
+class Kinds(type):  # noqa: PLW1641
+    """The kind of kinds that have no hash."""
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+
+class Key(metaclass=Kinds):
+    def __str__(self) -> str:
+        return "k"
+
+
+class Twice(dict[str, Value]):
+    """Several values of one key."""
+
+    def items(self) -> Any:
+        return [("a", self["a"]), ("a", Value(1.0))]
+
+
 @pytest.mark.parametrize(
     ("keys", "path"),
     [
         ({1: Value(0.0), "1": Value(1.0)}, "d.1"),
         ({"a": [Value(0.0)], "a.0": Value(1.0)}, "d.a.0"),
+        ({Key(): Value(0.0), "k": Value(1.0)}, "d.k"),
+        (Twice(a=Value(0.0)), "d.a"),
     ],
 )
 def test_two_parameters_of_one_path_are_refused_rather_than_one_lost(keys: Any, path: str) -> None:
@@ -698,6 +719,19 @@ def test_two_parameters_of_one_path_are_refused_rather_than_one_lost(keys: Any, 
         module.parameters()
     told = f"two parameters have the path {path}; rename an attribute or a key of a dict"
     assert str(caught.value) == told
+
+
+def test_a_module_may_say_itself_which_its_parameters_are_and_call_its_own_what_it_likes() -> None:
+    class Part(Module):
+        def __init__(self) -> None:
+            self.a, self.b, self._runs = Value(1.0), Value(2.0), 0
+
+        def named_parameters(self) -> dict[str, Value]:
+            return {"only b": super().named_parameters()["b"]}
+
+    part = Part()
+    assert part.parameters() == [part.b]
+    assert list(part.named_parameters()) == ["only b"]
 
 
 def test_a_state_with_two_arrays_of_one_path_is_refused() -> None:
