@@ -221,7 +221,7 @@ class World:
 def _shown() -> tuple[Any, Any]:
     """A picture and a film, which are drawn once."""
     y = Value(0.5, name="w") * Value(3.0, name="x")
-    return viz.picture(Graph(y, {})), viz.animate(y, names={}).film
+    return viz.draw(y, names={}).picture, viz.animate(y, names={}).film
 
 
 def a_model() -> onnx.ModelProto:
