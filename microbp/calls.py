@@ -169,7 +169,7 @@ def line_of(site: str) -> str:
 # ------------------------------------------------------------------------------------- what he has given
 _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real, complex: numbers.Complex}
 #: What the other package is for, which the library does not import.
-_DRAWING = ("animate", "draw", "draw_step", "page")
+_DRAWING = ("animate", "draw", "draw_step", "page", "picture")
 #: Of the methods with two underscores these; operators look at their operands themselves, and quickly.
 _SPECIAL = {"__init__", "__getitem__", "__call__"}
 

@@ -221,7 +221,7 @@ class World:
 def _shown() -> tuple[Any, Any]:
     """A picture and a film, which are drawn once."""
     y = Value(0.5, name="w") * Value(3.0, name="x")
-    return viz.draw(Graph(y, {})).picture, viz.animate(y, names={}).film
+    return viz.draw(y, names={}).picture, viz.animate(y, names={}).film
 
 
 def a_model() -> onnx.ModelProto:
@@ -441,7 +441,7 @@ def test_what_is_infinite_or_too_deep_is_told() -> None:
     [
         ("SGD", "; it is microbp.optim.SGD"),
         ("mean_squared_error", "; it is microbp.losses.mean_squared_error"),
-        *((name, f"; it is viz.{name}") for name in ("animate", "draw", "draw_step", "page")),
+        *((each, f"; it is viz.{each}") for each in viz.__all__ if re.match(r"(?!plot_)[a-z]", each)),
         ("torch", ""),
     ],
 )
