@@ -53,7 +53,7 @@ from microbp.value import TRACED_AS, Value
 
 __all__ = [
     "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "contents", "held_by", "is_iterator",
-    "of_library", "sealed", "variables", "words_of",
+    "of_library", "of_object", "sealed", "variables", "words_of",
 ]  # fmt: skip
 
 #: How many objects are looked at.
@@ -234,12 +234,11 @@ def _refill(held: Any, before: Any) -> None:
     held.update(before)
 
 
-def contents(cell: CellType) -> Any:
-    """What a variable of an enclosing function holds; None where that is nothing yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
+def contents(held: CellType | ContextVar[Any]) -> Any:
+    """What a variable of an enclosing function, or of a context, holds; None where that is nothing yet."""
+    with suppress(ValueError, LookupError):
+        return held.get() if isinstance(held, ContextVar) else held.cell_contents
+    return None
 
 
 def _attributes(held: type) -> dict[str, Any]:
@@ -295,10 +294,8 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in [*held] if type(each) not in PLAIN)
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
-    elif isinstance(held, CellType):
+    elif isinstance(held, CellType | ContextVar):
         yield name, contents(held)
-    elif isinstance(held, ContextVar):
-        yield name, held.get(None)
     elif isinstance(held, Variable):
         yield held.name, held.now
     elif isinstance(held, FunctionType):
@@ -315,6 +312,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
         yield from ((name, each) for each in (held.func, held.args, held.keywords))
+        yield "", vars(held)
     elif isinstance(held, type):
         if not of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
@@ -336,11 +334,16 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif "__wrapped__" in (attributes(held) or ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
-        kind = type(held)
-        yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
-        owners = (vars(each) for each in kind.__mro__ if not of_library(each))
-        slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
-        yield from ((word, Variable(held, word)) for word in slots)
+        yield from of_object(held)
+
+
+def of_object(held: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds as one of its kind: its attributes, its kind, its slots."""
+    kind = type(held)
+    yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
+    owners = (vars(each) for each in kind.__mro__ if not of_library(each))
+    slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
+    yield from ((word, Variable(held, word)) for word in slots)
 
 
 def variables(function: FunctionType) -> Iterator[Variable]:
