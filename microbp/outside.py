@@ -53,7 +53,7 @@ from microbp.value import TRACED_AS, Value
 
 __all__ = [
     "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "contents", "held_by", "is_iterator",
-    "of_library", "of_object", "sealed", "variables", "words_of",
+    "is_of_users", "of_library", "of_object", "sealed", "variables", "words_of",
 ]  # fmt: skip
 
 #: How many objects are looked at.
@@ -279,7 +279,7 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 #: Kinds of which all that they hold is told by :func:`held_by`.
 _SEEN = {
     list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MethodWrapperType,
-    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, Variable,
+    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, partial, Variable,
 }  # fmt: skip
 
 
@@ -355,12 +355,12 @@ def variables(function: FunctionType) -> Iterator[Variable]:
     named = [Variable(sys.modules, word) for word in (*words, *accumulate(package, "{}.{}".format))]
     yield from named
     modules = *(each.now for each in named), *map(contents, function.__closure__ or ())
-    spaces, seen = [function.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
+    spaces, seen = [function.__globals__, *map(vars, filter(is_of_users, modules))], set[int]()
     for space in spaces:
         if id(space) not in seen:
             seen.add(id(space))
             yield from (Variable(space, word) for word in words)
-            spaces += map(vars, filter(_is_of_users, map(space.get, words)))
+            spaces += map(vars, filter(is_of_users, map(space.get, words)))
     yield from (_GIVEN[word] for word in words if word in _GIVEN)
 
 
@@ -398,8 +398,6 @@ def _seen_through(held: Any) -> bool:
         return not (theirs or imports or _ANYWHERE.intersection(words_of(held.__code__)))
     if kind is dict:
         return all(type(key) in PLAIN for key in held)
-    if kind is partial:
-        return not vars(held)
     if kind is np.ndarray:
         return bool(held.dtype != object)
     if kind in PLAIN or kind in _SEEN or isinstance(held, type | np.generic):
@@ -565,7 +563,7 @@ def _lies_there(file: str | None) -> bool:
     return not file or not file.endswith(".py") or file.startswith(_PLACES) or "-packages" in file
 
 
-def _is_of_users(module: Any) -> bool:
+def is_of_users(module: Any) -> bool:
     """Whether it is a module of the user's, neither one of Python's nor one that was installed."""
     if not isinstance(module, ModuleType) or _is_library(module.__name__):
         return False

@@ -33,7 +33,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -1096,6 +1096,23 @@ def test_what_is_put_in_the_place_of_a_part_of_something_traces_a_function_anew(
     assert scaled(1.0) == 60.0
     context.get()[0] = 2.0
     assert scaled(1.0) == 120.0
+
+
+def test_what_is_read_of_a_module_that_is_no_variable_traces_a_function_anew() -> None:
+    settings: Any = ModuleType("settings")
+    settings.__file__, settings.SCALE = "settings.py", 2.0
+    it = SimpleNamespace(settings=settings)
+    for scaled in (
+        compile_(partial(lambda module, x: x * module.SCALE, settings)),
+        compile_(lambda x: x * it.settings.SCALE),
+        compile_(lambda x, module=settings: x * getattr(module, "SCALE", 7.0)),
+    ):
+        settings.SCALE = 2.0
+        assert scaled(1.0) == 2.0
+        settings.SCALE = 3.0
+        assert scaled(1.0) == 3.0
+    del settings.SCALE
+    assert scaled(1.0) == 7.0
 
 
 def test_what_a_weak_reference_leads_to_or_was_replaced_does_not_live_for_a_compiled_function() -> None:

@@ -28,6 +28,7 @@ from microbp.outside import (
     contents,
     held_by,
     is_iterator,
+    is_of_users,
     of_library,
     of_object,
     variables,
@@ -136,7 +137,9 @@ class Around:
         """
         kind = type(held)
         if isinstance(held, _LEAVES):
-            if kind in PLAIN or kind is Value or isinstance(held, ModuleType):
+            if isinstance(held, ModuleType):
+                return self._module(held) if is_of_users(held) else ()
+            if kind in PLAIN or kind is Value:
                 return ()
             if not isinstance(held, Value):
                 self._tell(repr, held)
@@ -206,6 +209,15 @@ class Around:
         made = [isinstance(each, Value) and each._rule is not None for _, each in items]
         items = [(_MADE if it else word, each) for it, (word, each) in zip(made, items, strict=True)]
         return [*items, *of_kind]
+
+    def _module(self, held: ModuleType) -> Sequence[tuple[str, Any]]:
+        """What words read of a module that is no variable: an argument, an attribute."""
+        own = vars(held)
+        self._show(own, plain=True)
+        read = [item for item in own.items() if item[0] in self._words]
+        for word, _ in read:
+            self._keep_variable(own, word)
+        return read
 
     def _elements(self, name: str, held: Any) -> Iterable[tuple[str, Any]]:
         """What a collection holds; of an array, if these are no numbers, which are told by itself."""
