@@ -293,7 +293,7 @@ def _told_by(held: Any) -> list[Any]:
     if isinstance(held, list | tuple | set | frozenset | deque):
         return [(type(held), len(held))]
     if isinstance(held, dict):
-        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
+        return [(type(held), *(repr(key) for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
     if isinstance(held, type | np.ufunc | slice):
         return [held]
     kind = type(held)  # one of Python's that is not gone into: a date, a function in C
