@@ -560,7 +560,7 @@ HELD: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
     "rows": ([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [5.0, 4.0]]], lambda held: held[1][0]),
     "empty lists": ([[[]], [[], []]], lambda held: float(len(held))),
     "keys": ([{"p": 1.0}, {"q": 1.0}], lambda held: 2.0 if "p" in held else 3.0),
-    "kinds of keys": ([{1: 1.0}, {True: 1.0}], lambda held: 2.0 if True is [*held][0] else 3.0),
+    "kinds of keys": ([{1: 1.0}, {True: 1.0}], lambda held: 2.0 if True is next(iter(held)) else 3.0),
     "a class": ([int, str], lambda held: 2.0 if held is int else 3.0),
     "a function of NumPy": ([np.tanh, np.exp], lambda held: float(held(0.5))),
     "a function in C": ([operator.add, operator.mul], lambda held: held(2.0, 3.0)),
