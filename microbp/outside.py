@@ -53,7 +53,7 @@ from microbp.value import TRACED_AS, Value
 
 __all__ = [
     "MOST", "PLAIN", "Asked", "Outside", "Variable", "attributes", "contents", "held_by", "is_iterator",
-    "of_library", "sealed", "variables", "words_of",
+    "is_of_users", "of_library", "of_object", "sealed", "variables", "words_of",
 ]  # fmt: skip
 
 #: How many objects are looked at.
@@ -234,12 +234,11 @@ def _refill(held: Any, before: Any) -> None:
     held.update(before)
 
 
-def contents(cell: CellType) -> Any:
-    """What a variable of an enclosing function holds; None where that is nothing yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
+def contents(held: CellType | ContextVar[Any]) -> Any:
+    """What a variable of an enclosing function, or of a context, holds; None where that is nothing yet."""
+    with suppress(ValueError, LookupError):
+        return held.get() if isinstance(held, ContextVar) else held.cell_contents
+    return None
 
 
 def _attributes(held: type) -> dict[str, Any]:
@@ -280,7 +279,7 @@ _KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 #: Kinds of which all that they hold is told by :func:`held_by`.
 _SEEN = {
     list, tuple, set, frozenset, deque, CellType, MethodType, BuiltinMethodType, MethodWrapperType,
-    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, Variable,
+    MemberDescriptorType, property, classmethod, staticmethod, bytearray, array, partial, Variable,
 }  # fmt: skip
 
 
@@ -295,10 +294,8 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, each) for each in [*held] if type(each) not in PLAIN)
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
-    elif isinstance(held, CellType):
+    elif isinstance(held, CellType | ContextVar):
         yield name, contents(held)
-    elif isinstance(held, ContextVar):
-        yield name, held.get(None)
     elif isinstance(held, Variable):
         yield held.name, held.now
     elif isinstance(held, FunctionType):
@@ -315,6 +312,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
         yield from ((name, each) for each in (held.func, held.args, held.keywords))
+        yield "", vars(held)
     elif isinstance(held, type):
         if not of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
@@ -336,11 +334,16 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif "__wrapped__" in (attributes(held) or ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith("microbp") or hasattr(held, "parameters"):
-        kind = type(held)
-        yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
-        owners = (vars(each) for each in kind.__mro__ if not of_library(each))
-        slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
-        yield from ((word, Variable(held, word)) for word in slots)
+        yield from of_object(held)
+
+
+def of_object(held: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds as one of its kind: its attributes, its kind, its slots."""
+    kind = type(held)
+    yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
+    owners = (vars(each) for each in kind.__mro__ if not of_library(each))
+    slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
+    yield from ((word, Variable(held, word)) for word in slots)
 
 
 def variables(function: FunctionType) -> Iterator[Variable]:
@@ -352,12 +355,12 @@ def variables(function: FunctionType) -> Iterator[Variable]:
     named = [Variable(sys.modules, word) for word in (*words, *accumulate(package, "{}.{}".format))]
     yield from named
     modules = *(each.now for each in named), *map(contents, function.__closure__ or ())
-    spaces, seen = [function.__globals__, *map(vars, filter(_is_of_users, modules))], set[int]()
+    spaces, seen = [function.__globals__, *map(vars, filter(is_of_users, modules))], set[int]()
     for space in spaces:
         if id(space) not in seen:
             seen.add(id(space))
             yield from (Variable(space, word) for word in words)
-            spaces += map(vars, filter(_is_of_users, map(space.get, words)))
+            spaces += map(vars, filter(is_of_users, map(space.get, words)))
     yield from (_GIVEN[word] for word in words if word in _GIVEN)
 
 
@@ -395,8 +398,6 @@ def _seen_through(held: Any) -> bool:
         return not (theirs or imports or _ANYWHERE.intersection(words_of(held.__code__)))
     if kind is dict:
         return all(type(key) in PLAIN for key in held)
-    if kind is partial:
-        return not vars(held)
     if kind is np.ndarray:
         return bool(held.dtype != object)
     if kind in PLAIN or kind in _SEEN or isinstance(held, type | np.generic):
@@ -562,7 +563,7 @@ def _lies_there(file: str | None) -> bool:
     return not file or not file.endswith(".py") or file.startswith(_PLACES) or "-packages" in file
 
 
-def _is_of_users(module: Any) -> bool:
+def is_of_users(module: Any) -> bool:
     """Whether it is a module of the user's, neither one of Python's nor one that was installed."""
     if not isinstance(module, ModuleType) or _is_library(module.__name__):
         return False

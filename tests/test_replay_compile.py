@@ -7,6 +7,7 @@ import copy
 import cProfile
 import csv
 import datetime as dt
+import gc
 import importlib
 import inspect
 import io
@@ -32,7 +33,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -559,6 +560,7 @@ HELD: dict[str, tuple[list[Any], Callable[[Any], Any]]] = {
     "rows": ([[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [5.0, 4.0]]], lambda held: held[1][0]),
     "empty lists": ([[[]], [[], []]], lambda held: float(len(held))),
     "keys": ([{"p": 1.0}, {"q": 1.0}], lambda held: 2.0 if "p" in held else 3.0),
+    "kinds of keys": ([{1: 1.0}, {True: 1.0}], lambda held: 2.0 if True is next(iter(held)) else 3.0),
     "a class": ([int, str], lambda held: 2.0 if held is int else 3.0),
     "a function of NumPy": ([np.tanh, np.exp], lambda held: float(held(0.5))),
     "a function in C": ([operator.add, operator.mul], lambda held: held(2.0, 3.0)),
@@ -1051,6 +1053,89 @@ def test_an_attribute_of_a_number_of_ones_own_kind_traces_a_function_anew(kind: 
     assert scaled(1.0) == 6.0
     type(held).offset = 2.0
     assert scaled(1.0) == 7.0
+    held.__dict__ = {"by": 7.0}
+    assert scaled(1.0) == 9.0
+    if kind is not int:  # of which Python does not allow it
+        held.__class__ = type("Other", (kind,), {"offset": 3.0})
+        assert scaled(1.0) == 10.0
+
+
+@pytest.mark.parametrize(
+    "held",
+    [type("Kind", (base,), {"offset": 1.0})(content) for base, content in (
+        (list, [1.0]), (tuple, [1.0]), (set, [1.0]), (dict, {"a": 1.0}), (deque, [1.0]), (bytearray, b"a"),
+    )] + [np.ones(1).view(type("Kind", (np.ndarray,), {"offset": 1.0}))],
+    ids=lambda held: type(held).__mro__[1].__name__,
+)  # fmt: skip
+def test_what_the_kind_of_a_collection_has_traces_a_function_anew(held: Any) -> None:
+    scaled = compile_(lambda x: x * held.offset + len(held))
+    assert scaled(1.0) == 2.0
+    type(held).offset = 2.0
+    assert scaled(1.0) == 3.0
+    type(held).__len__ = lambda _: 7
+    assert scaled(1.0) == 9.0
+
+
+def test_what_is_put_in_the_place_of_a_part_of_something_traces_a_function_anew() -> None:
+    def scale(by: Any, x: Any) -> Any:
+        return by * x * scale.by  # type: ignore[attr-defined]
+
+    scale.by = 1.0  # type: ignore[attr-defined]
+    part: Any = partial(scale, 2.0)
+    part.by = 1.0
+    kind = type("Kind", (type("Base", (), {"number": 1.0}),), {})
+    it, context = kind(), contextvars.ContextVar("context", default=[1.0])  # noqa: B039
+    scaled = compile_(lambda x: part(x) * part.by * it.number * context.get()[0])
+    assert scaled(1.0) == 2.0
+    scale.__dict__ = {"by": 3.0}
+    assert scaled(1.0) == 6.0
+    part.__setstate__((scale, (5.0,), {}, {"by": 1.0}))
+    assert scaled(1.0) == 15.0
+    part.by = 2.0
+    assert scaled(1.0) == 30.0
+    kind.__bases__ = (type("Base", (), {"number": 2.0}),)
+    assert scaled(1.0) == 60.0
+    context.get()[0] = 2.0
+    assert scaled(1.0) == 120.0
+
+
+def test_what_is_read_of_a_module_that_is_no_variable_traces_a_function_anew() -> None:
+    settings: Any = ModuleType("settings")
+    settings.__file__, settings.SCALE = "settings.py", 2.0
+    it = SimpleNamespace(settings=settings)
+    for scaled in (
+        compile_(partial(lambda module, x: x * module.SCALE, settings)),
+        compile_(lambda x: x * it.settings.SCALE),
+        compile_(lambda x, module=settings: x * getattr(module, "SCALE", 7.0)),
+    ):
+        settings.SCALE = 2.0
+        assert scaled(1.0) == 2.0
+        settings.SCALE = 3.0
+        assert scaled(1.0) == 3.0
+    del settings.SCALE
+    assert scaled(1.0) == 7.0
+
+
+def test_what_a_weak_reference_leads_to_or_was_replaced_does_not_live_for_a_compiled_function() -> None:
+    class Target:
+        number = 3.0
+
+    targets = [Target()]
+    reference, held = weakref.ref(targets[0]), weakref.WeakValueDictionary(target=targets[0])
+    scaled = compile_(lambda x: x if reference() is None else x * reference().number + len(held))
+    assert scaled(1.0) == 4.0
+    targets.clear()
+    gc.collect()
+    assert reference() is None
+    assert scaled(1.0) == 1.0
+    targets.append(Target())
+    chosen = compile_(lambda x, *, at=0: x * targets[at].number)
+    assert [chosen(1.0), chosen(1.0, at=-1)] == [3.0, 3.0]
+    reference = weakref.ref(targets[0])
+    targets[0] = Target()
+    chosen(1.0)
+    gc.collect()
+    assert reference() is None
 
 
 def test_a_function_of_no_arguments_has_no_gradients_in_these() -> None:

@@ -28,7 +28,9 @@ from microbp.outside import (
     contents,
     held_by,
     is_iterator,
+    is_of_users,
     of_library,
+    of_object,
     variables,
     words_of,
 )
@@ -58,6 +60,8 @@ _COLLECTIONS = list, tuple, set, frozenset, deque, dict
 _ITERATED = {each.__iter__ for each in (*_COLLECTIONS, OrderedDict)}
 #: What these lead to is made anew each time, may be released, or is to live no longer for being kept here.
 _FRESH = KeysView, ValuesView, ItemsView, memoryview, ref, IOBase
+#: The parts of functions that may be replaced.
+_PARTS = "__code__", "__defaults__", "__kwdefaults__", "__dict__", "func", "args", "keywords"
 _ABSENT, _END = object(), (object(),)
 
 
@@ -82,11 +86,13 @@ class Around:
     draws: list[Any]
     #: The Values that objects have computed and kept, of which none makes it another.
     made: list[int]
+    #: Whether it can be compared, and may be kept until the next call.
+    whole: bool
 
     def __init__(self, words: set[str], roots: tuple[Any, ...]) -> None:
         self._words, self._roots, self._known = words, roots, -1
         while self._known < len(words):
-            self._known, self._whole = len(words), True
+            self._known, self.whole = len(words), True
             self.told, self.draws, self.made = ([], []), [], []
             # Collections that show what they hold, and what they held; the same of words and of Values, which
             # are equal if they are the same; calls, and the very thing that they gave, or what they told.
@@ -101,7 +107,7 @@ class Around:
         """Whether all that was read is what it was."""
         with suppress(Exception):  # another thread may change a collection meanwhile
             return (
-                self._whole
+                self.whole
                 and self._known == len(words)
                 and all(map(is_, roots, self._roots))
                 and [*chain.from_iterable(self._plain)] == self._equal
@@ -131,20 +137,18 @@ class Around:
         """
         kind = type(held)
         if isinstance(held, _LEAVES):
-            if kind in PLAIN or kind is Value or isinstance(held, ModuleType):
+            if isinstance(held, ModuleType):
+                return self._module(held) if is_of_users(held) else ()
+            if kind in PLAIN or kind is Value:
                 return ()
             if not isinstance(held, Value):
                 self._tell(repr, held)
-            own = None if of_library(kind) else attributes(held)  # of a kind of the user's
-            if own is None:
-                return ()
-            self._show(own, own.values())
-            return [*own.items(), (kind.__name__, kind)]
+            return () if of_library(kind) else self._object(held, of_object(held), every=True)
+        for word in _PARTS if isinstance(held, FunctionType | partial) else ():
+            self._call(getattr, held, word, None)
         if isinstance(held, FunctionType):
             self.told[0].append(held.__code__)
             self._words.update(words_of(held.__code__, texts=True))
-            for word in ("__code__", "__defaults__", "__kwdefaults__"):
-                self._call(getattr, held, word)
             for each in () if of_library(held) else variables(held):
                 self._keep_variable(each.owner, each.name)
             return [*held_by(name, held)]
@@ -160,23 +164,30 @@ class Around:
         if isinstance(held, type):
             if not of_library(held):
                 self._keep_kind(held)
-                self._call(getattr, held, "__bases__")
             return [*held_by(name, held)]
         if isinstance(held, Variable) and not isinstance(held.owner, dict):  # a slot
             self._call(getattr, held.owner, held.name, None)
-        elif isinstance(held, CellType):
+        elif isinstance(held, CellType | ContextVar):
             self._call(contents, held)
-        elif isinstance(held, ContextVar):
-            self._call(held.get, None)
         elif isinstance(held, MappingProxyType):
             self._show(held, held.values())
         elif isinstance(held, _FRESH):
-            self._whole = False
-        collection, own = isinstance(held, (*_COLLECTIONS, *_ARRAYS)), attributes(held)
-        inner = [*(self._elements if collection else held_by)(name, held)]
-        if not collection and all(each is not kind for _, each in inner):  # of no object
+            self.whole = False
+        if isinstance(held, (*_COLLECTIONS, *_ARRAYS)):
+            elements = [*self._elements(name, held)]
+            if of_library(kind) and attributes(held) is None:
+                return elements
+            return [*elements, *self._object(held, of_object(held), every=True)]
+        inner = [*held_by(name, held)]
+        if all(each is not kind for _, each in inner):  # of no object
             return inner
-        every = collection or self._reads_any(kind)
+        return self._object(held, inner, self._reads_any(kind))
+
+    def _object(
+        self, held: Any, inner: Iterable[tuple[str, Any]], every: bool
+    ) -> Sequence[tuple[str, Any]]:
+        """What an object holds as one of its kind: ``every`` attribute, or those that words read."""
+        kind, own = type(held), attributes(held)
         if own is not None:
             self._call(getattr, held, "__dict__")
             self._show(own, plain=True)
@@ -185,8 +196,6 @@ class Around:
         if own is not None or not of_library(kind):
             self._call(type, held)
         own = own or {}
-        if collection:
-            return [*own.items(), *inner]
         items = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
         of_kind = [(kind.__name__, kind)]
         if not every:
@@ -201,16 +210,25 @@ class Around:
         items = [(_MADE if it else word, each) for it, (word, each) in zip(made, items, strict=True)]
         return [*items, *of_kind]
 
+    def _module(self, held: ModuleType) -> Sequence[tuple[str, Any]]:
+        """What words read of a module that is no variable: an argument, an attribute."""
+        own = vars(held)
+        self._show(own, plain=True)
+        read = [item for item in own.items() if item[0] in self._words]
+        for word, _ in read:
+            self._keep_variable(own, word)
+        return read
+
     def _elements(self, name: str, held: Any) -> Iterable[tuple[str, Any]]:
         """What a collection holds; of an array, if these are no numbers, which are told by itself."""
         if isinstance(held, _ARRAYS):
             if not getattr(held, "dtype", np.dtype(float)).hasobject:
                 return ()
             flat = np.asarray(held).reshape(-1)
-            self._whole &= np.may_share_memory(flat, held)  # and is no copy
+            self.whole &= np.may_share_memory(flat, held)  # and is no copy
             held = flat
         else:
-            self._whole &= type(held).__iter__ in _ITERATED
+            self.whole &= type(held).__iter__ in _ITERATED
         if isinstance(held, dict):
             self._show(held, dict.values(held))
             keys = ((_IN_A_LIST, key) for key in [*held][:SHORT] if not isinstance(key, PLAIN))
@@ -246,6 +264,7 @@ class Around:
     def _keep_kind(self, kind: type) -> None:
         if id(kind) not in self._kept:
             self._kept.add(id(kind))
+            self._call(getattr, kind, "__bases__")
             self._show(vars(kind), vars(kind).values())
 
     def _keep_variable(self, owner: dict[str, Any], word: str) -> None:
@@ -274,7 +293,7 @@ def _told_by(held: Any) -> list[Any]:
     if isinstance(held, list | tuple | set | frozenset | deque):
         return [(type(held), len(held))]
     if isinstance(held, dict):
-        return [(type(held), *(key for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
+        return [(type(held), *(repr(key) for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
     if isinstance(held, type | np.ufunc | slice):
         return [held]
     kind = type(held)  # one of Python's that is not gone into: a date, a function in C

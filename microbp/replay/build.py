@@ -270,9 +270,14 @@ class Traced:
     def _found(self, words: Hashable, static: dict[str, Any]) -> Around:
         """What it finds outside of it now; looked for only if something there is not as it was."""
         roots, last = (self._function, *static.values()), self._last.get(words)
-        if last is None or not last.same(self._words, roots):
-            last = self._last[words] = Around(self._words, roots)
-        return last
+        if last is not None and last.same(self._words, roots):
+            return last
+        if last is not None:
+            self._last.clear()  # what has been replaced is to live no longer
+        found = Around(self._words, roots)
+        if found.whole:
+            self._last[words] = found
+        return found
 
     def _fed(
         self, program: Program, sample: list[Floats], static: dict[str, Any], left: list[Any]
