@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import polynomials, programs
-from viz_support import picture
 
 import microbp
 from microbp import MLP, Graph, Module, Value
 from microbp.record import record
 from viz.contents import ROWS
 from viz.dot import source
-from viz.fold import FOLDS
+from viz.fold import FOLDS, picture
 from viz.folding import LEVELS, Partition, Values, folded
 from viz.kinds import kinds
 from viz.picture import STRIP, Kind, Picture
@@ -612,3 +611,9 @@ def test_gradients_that_were_not_computed_are_none_and_nan_is_seen():
     (after,) = (box for box in picture(Graph(y), "neuron").boxes if box.parameters)
     assert after.largest != after.largest
     assert after.strip[0] != after.strip[0]
+
+
+@pytest.mark.parametrize("other", [None, 2.0, "y", Value(1.0)])
+def test_a_picture_is_of_a_graph(other):
+    with pytest.raises(TypeError, match=r"^picture\(\): graph takes Graph, not "):
+        picture(other)
