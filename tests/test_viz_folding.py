@@ -617,3 +617,19 @@ def test_gradients_that_were_not_computed_are_none_and_nan_is_seen():
 def test_a_picture_is_of_a_graph(other):
     with pytest.raises(TypeError, match=r"^picture\(\): graph takes Graph, not "):
         picture(other)
+
+
+@pytest.mark.parametrize("level", ["none", "sigma", "neuron", "layer"])
+def test_a_named_level_looks_for_no_loops(monkeypatch, level):
+    """10,000 values that repeat nothing took 10 s by neuron in place of 0.5 s."""
+
+    def sought(_):
+        raise AssertionError("loops were sought")
+
+    monkeypatch.setattr("viz.folding.loops", sought)
+    v = x = Value(0.5, "x")
+    for _ in range(10):
+        v = (v * x + 1.0).tanh()
+    assert picture(Graph(v), level).boxes
+    with pytest.raises(AssertionError, match="sought"):
+        picture(Graph(v), max_nodes=5)
