@@ -417,4 +417,4 @@ def test_the_pictures_of_the_documents_are_saved_as_drawn(tmp_path):
     with Image.open(path) as few, Image.open(io.BytesIO(drawing.png)) as full:
         own, shown = (np.asarray(each.convert("RGB"), np.int16) for each in (full, few))
     assert few.mode == "P"
-    assert np.abs(shown - own).max() < 40  # shades at the rims of letters
+    assert np.abs(shown - own).mean() < 0.2  # shades at the rims of letters
