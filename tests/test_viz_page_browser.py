@@ -311,6 +311,23 @@ def test_keys_step_once_when_the_slider_or_a_button_has_the_focus(tab):
     assert tab.locator("#verb").inner_text() == "play"
 
 
+def test_an_edge_that_pays_has_the_colour_of_its_card(opened, file):
+    """Each sign has its own, and what is asked has that of no sign."""
+    tab = opened(file)
+    colours = """() => steps.map((_, step) => {
+      go(step);
+      return [["#graph .edge.flowing .line", "stroke"], ["#side .card", "borderLeftColor"]].map(
+        ([all, part]) => [...document.querySelectorAll(all)].map((e) => getComputedStyle(e)[part]).sort());
+    })"""
+    lines, cards = zip(*tab.evaluate(colours), strict=True)
+    assert lines == cards
+    assert len({each for step in lines for each in step}) == 2
+    tab.click("#exercise")
+    lines, cards = zip(*tab.evaluate(colours), strict=True)
+    assert lines == cards
+    assert len({each for step in lines for each in step}) == 1
+
+
 def test_slider(tab, pass_):
     tab.fill("#slider", "9")
     assert step_of(tab) == 9
