@@ -11,7 +11,7 @@ from PIL import Image
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Drawing, animate, draw, draw_step
-from viz.gif import with_one_palette
+from viz.gif import colours, with_one_palette
 
 FOLDER = Path(__file__).parent / "pictures"
 
@@ -152,13 +152,19 @@ def dead() -> Drawing:
     return draw(graph, findings=microbp.diagnose(graph), title="A dead neuron")
 
 
+def save(drawing: Drawing, path: Path) -> None:
+    """Write a PNG file of few colours: a third of the bytes."""
+    palette, [pixels] = with_one_palette([colours(drawing.png)])
+    few = Image.fromarray(pixels)
+    few.putpalette(palette)
+    few.save(path, optimize=True)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name, drawing in drawings().items():
-        path = drawing.save(FOLDER / f"{name}.png")
-        with Image.open(path) as image:  # few colours: a third of the bytes
-            [few] = with_one_palette([image.convert("RGB")])
-        few.save(path, optimize=True)
+        path = FOLDER / f"{name}.png"
+        save(drawing, path)
         print(f"{path.name}: {drawing}, {path.stat().st_size / 1000:.0f} kB")
     animation = animate(tutorial_4(), title="The 2-2-2 net")
     path = animation.save(FOLDER / "t4-pass.gif")

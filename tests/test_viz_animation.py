@@ -241,8 +241,7 @@ def test_frames_of_different_sizes_are_found_out(pass_):
         gif([Part(at, 0, 0, colours(each)) for at, each in enumerate((small.png, large.png))], [800, 800])
 
 
-def test_a_browser_moves_it_unless_its_user_wants_no_motion(animations, browser, tmp_path):
-    animation = animations["dot"]
+def test_a_browser_moves_it_unless_its_user_wants_no_motion(animation, browser, tmp_path):
     path = animation.save(tmp_path / "pass.svg")
     running = "document.getAnimations().length"
     hold = "document.getAnimations().forEach(each => {each.pause(); each.currentTime = 17 * 800 + 400})"

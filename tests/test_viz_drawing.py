@@ -2,13 +2,16 @@
 
 import copy
 import errno
+import io
 import pickle
 import re
+import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from viz_support import SVG, by_id, crossed, parsed, small, titles, tutorial_1, tutorial_4
 
 import microbp
@@ -405,3 +408,13 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name, make in GOLDENS.items():
         make().save(GOLDEN / f"{name}.dot")
+
+
+def test_the_pictures_of_the_documents_are_saved_as_drawn(tmp_path):
+    """Their script went on as if a palette were made of images."""
+    drawing, path = draw(tutorial_1()), tmp_path / "a.png"
+    runpy.run_path(str(Path(__file__).parents[1] / "docs" / "pictures.py"))["save"](drawing, path)
+    with Image.open(path) as few, Image.open(io.BytesIO(drawing.png)) as full:
+        own, shown = (np.asarray(each.convert("RGB"), np.int16) for each in (full, few))
+    assert few.mode == "P"
+    assert np.abs(shown - own).mean() < 0.2  # shades at the rims of letters

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import programs
-from viz_support import picture
 
 import microbp
 from microbp import Graph, Value
 from microbp.record import record
 from viz.focus import View, focus
+from viz.fold import picture
 from viz.kinds import kinds
 
 

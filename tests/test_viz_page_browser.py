@@ -311,6 +311,23 @@ def test_keys_step_once_when_the_slider_or_a_button_has_the_focus(tab):
     assert tab.locator("#verb").inner_text() == "play"
 
 
+def test_an_edge_that_pays_has_the_colour_of_its_card(opened, file):
+    """Each sign has its own, and what is asked has that of no sign."""
+    tab = opened(file)
+    colours = """() => steps.map((_, step) => {
+      go(step);
+      return [["#graph .edge.flowing .line", "stroke"], ["#side .card", "borderLeftColor"]].map(
+        ([all, part]) => [...document.querySelectorAll(all)].map((e) => getComputedStyle(e)[part]).sort());
+    })"""
+    lines, cards = zip(*tab.evaluate(colours), strict=True)
+    assert lines == cards
+    assert len({each for step in lines for each in step}) == 2
+    tab.click("#exercise")
+    lines, cards = zip(*tab.evaluate(colours), strict=True)
+    assert lines == cards
+    assert len({each for step in lines for each in step}) == 1
+
+
 def test_slider(tab, pass_):
     tab.fill("#slider", "9")
     assert step_of(tab) == 9
@@ -766,11 +783,11 @@ def test_axe_finds_nothing_around_a_value(opened, lecture):
 def test_axe_finds_nothing_until_something_is_planted(opened, file):
     tab = opened(file, "#17")
     assert found_in_both_schemes(tab) == []
-    for button in "exercise", "update":
+    for button, back in {"exercise": "exercise", "update": "backward"}.items():
         tab.click(f"#{button}")
         assert (button, found_in_both_schemes(tab)) == (button, [])
-    tab.click("#exercise")
-    tab.click("#backward")
+        tab.click(f"#{back}")
+    tab.evaluate("go(17)")  # an update comes after the last step
     tab.set_viewport_size(PHONE)
     assert found_in_both_schemes(tab) == []
     tab.set_viewport_size(DESKTOP)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from viz_support import picture
 
 import microbp
 from microbp import MLP, Graph, Value
-from viz.fold import FOLDS
+from viz.fold import FOLDS, picture
 from viz.kinds import kinds
 from viz.picture import Box, Cluster, Edge, Kind, Row
 

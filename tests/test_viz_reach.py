@@ -8,14 +8,14 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from strategies import programs
-from viz_support import picture, tutorial_4
+from viz_support import tutorial_4
 
 from microbp import MLP, Graph, Value
 from microbp.record import record
 from viz import TooManyValues, dot, draw, draw_step, page
 from viz.dot import PATIENCE
 from viz.engines import ENGINES
-from viz.fold import MOST
+from viz.fold import MOST, picture
 from viz.picture import Picture, reach
 
 

@@ -13,15 +13,13 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 import microbp
-from microbp import Graph, Value, group
+from microbp import Value, group
 from viz.engines import render
-from viz.focus import View
-from viz.fold import pictures
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
 __all__ = [
-    "HOSTILE", "SVG", "by_id", "chromium", "contrast", "crossed", "parsed", "picture", "positions", "small",
-    "titles", "tutorial_1", "tutorial_4",
+    "HOSTILE", "SVG", "by_id", "chromium", "contrast", "crossed", "parsed", "positions", "small", "titles",
+    "tutorial_1", "tutorial_4",
 ]  # fmt: skip
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,11 +31,6 @@ HOSTILE = [
     "\u202eturned", " ", "  ", "]]>", "<!--", "</TABLE>", "%s {0}", "权重", "θ₁·𝛁", "é", "👩‍🔬",
     "w" * 10_000, "很长的名字" * 500,
 ]  # fmt: skip
-
-
-def picture(graph: Graph, fold: str = "auto", max_nodes: int = 120, **view: Any) -> Picture:
-    """The finest picture that is not too large, with the options of ``draw``; it may be illegible."""
-    return next(pictures(graph, fold, max_nodes, View(**view)))
 
 
 def small() -> Picture:

@@ -9,7 +9,7 @@ from microbp.calls import told_in
 from viz.animation import Animation, animate
 from viz.drawing import Drawing, draw
 from viz.engines import EngineFailed, NoEngine
-from viz.fold import FOLDS
+from viz.fold import FOLDS, picture
 from viz.page import Page, page
 from viz.picture import Kind, Picture
 from viz.plots import Snapshots, plot_boundary, plot_cost, plot_gradient_flow, plot_histograms
@@ -17,7 +17,7 @@ from viz.step_pictures import draw_step
 
 __all__ = [
     "FOLDS", "Animation", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots",
-    "TooManyValues", "animate", "draw", "draw_step", "page", "plot_boundary", "plot_cost",
+    "TooManyValues", "animate", "draw", "draw_step", "page", "picture", "plot_boundary", "plot_cost",
     "plot_gradient_flow", "plot_histograms",
 ]  # fmt: skip
 

@@ -1,11 +1,11 @@
-"""``pictures``: what is drawn of a graph, folded until a person can read it."""
+"""``picture``: what is drawn of a graph, folded until a person can read it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
-from microbp import Diagnosis, Finding, Graph
+from microbp import Diagnosis, Finding, Graph, Value
 from microbp.graph import as_recorded
 from microbp.text import quoted
 from viz.contents import Contents, clusters, edges
@@ -25,6 +25,30 @@ _CURES = (
 )
 
 
+def picture(
+    graph: Graph,
+    fold: str = "auto",
+    max_nodes: int = 120,
+    *,
+    parameters: Iterable[str | Value] | None = None,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    share: float | None = None,
+    unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
+) -> Picture:
+    """The boxes and edges alone, by the options of :func:`viz.draw`; they may be too small to be read.
+
+    >>> x = Value(3.0, name="x")
+    >>> drawn = picture(Graph(x * x))
+    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
+    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
+    """
+    view = View(parameters, between, around, hops, share, unfold, findings)
+    return next(pictures(graph, fold, max_nodes, view))
+
+
 def pictures(
     graph: Graph, fold: str, max_nodes: int = 120, view: View = View(), alone: Collection[int] = ()  # noqa: B008
 ) -> Iterator[Picture]:
@@ -32,12 +56,6 @@ def pictures(
 
     Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own. Raises as
     :func:`viz.draw` does.
-
-    >>> from microbp import Value
-    >>> x = Value(3.0, name="x")
-    >>> drawn = next(pictures(Graph(x * x), "auto"))
-    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
-    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
     """
     one_of("fold", fold, FOLDS)
     max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few

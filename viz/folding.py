@@ -592,12 +592,14 @@ def bands(partition: Partition, most: int) -> Partition:
 
 # --------------------------------------------------------------------------------------------- levels
 _CHAINS = "each sum with what follows from it"
-_FORMS = f"{_CHAINS}, those of one form together"
 #: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
     ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
     (_CHAINS, chains),
-    (_FORMS, lambda partition: chains(leaves(owned(alike(partition, any_parameter=True))))),
+    (
+        f"{_CHAINS}, those of one form together",
+        lambda partition: chains(leaves(owned(alike(partition, any_parameter=True)))),
+    ),
     ("in one box", rest),
 )
 
@@ -607,15 +609,23 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
 
     Without groups a neuron is a sum with what is computed from it alone, a layer all neurons of one form.
     """
-    by_form = {} if values.grouped[0] else {"neuron": _CHAINS, "layer": _FORMS}
-    phrase = by_form.get(level, LEVELS[level])
-    return next(rung for rung in ladder(values) if rung[1] == phrase)
+    if level == "none":
+        return Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1)), LEVELS[level]
+    if level == "sigma":
+        return sums(values), LEVELS[level]
+    if values.grouped[0]:
+        grouped = by_groups(values, layers(values)) if level == "layer" else by_groups(values)
+        return _OUTSIDE[0][1](grouped), LEVELS[level]
+    partition, phrase = sums(values), ""
+    for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
+        partition = step(partition)
+    return partition, phrase
 
 
 def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
-    yield Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1)), LEVELS["none"]
-    yield sums(values), LEVELS["sigma"]
+    yield folded(values, "none")
+    yield folded(values, "sigma")
     for partition, phrase in _begun(values):
         for at, (told, step) in enumerate(_OUTSIDE if values.grouped[0] else _OUTSIDE[:-1]):
             partition = step(partition)  # noqa: PLW2901  each step goes on from the last
