@@ -350,7 +350,7 @@ def test_nan_and_infinity_come_out_as_in_the_table():
 @pytest.mark.parametrize("name", [rule.name for rule in TABLE if len(rule.args) == 1 and not rule.over])
 def test_saturated_and_special_numbers(name):
     numbers = (-800.0, -709.5, -40.0, -5.5, -1.0, -0.5, 0.0, 0.25, 1.0, 4.0, 9.5, 20.0, 40.0, 300.0)
-    x = [[each] for each in numbers]
+    x = [[each] for each in (*numbers, math.nan, math.inf, -math.inf)]
     rule, defined = RULES[name], []
     for each in x:
         try:
