@@ -49,6 +49,8 @@ def test_random_graphs_give_the_eager_engine_s_bits(program: Program, other: lis
         found = compiled.value_and_grad(leaves[:1], theta, wrt_inputs=True)
         assert bits(found.cost) == bits(cost)
         assert [*map(bits, [*found.inputs, *found.gradient])] == [*map(bits, gradients)]
+        found = compiled.value_and_grad(leaves[:1], theta)  # by the lines, not by the columns
+        assert [*map(bits, [found.cost, *found.gradient])] == [*map(bits, [cost, *gradients[1:]])]
 
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 1e-320, 1e308, -1e308, math.inf, -math.inf, math.nan, 710.0]
@@ -90,14 +92,19 @@ def replayed_as_recorded(rule: Rule, places: list[float], takes: list[bool]) -> 
     recorded, leaves = recorded_somewhere(rule, places, takes)
     if recorded is None:
         return True
-    program = compile_(recorded, inputs=leaves, params=[], form="straight", finite=False)
+    numbers_ = [x for x, take in zip(places, takes, strict=True) if take]
 
-    def replayed() -> list[float]:
-        numbers_ = [x for x, take in zip(places, takes, strict=True) if take]
+    def by_columns() -> list[float]:
+        program = compile_(recorded, inputs=leaves, params=[], form="straight", finite=False)
         found = program.value_and_grad(numbers_, wrt_inputs=True)
         return [found.cost, *found.inputs]
 
-    return outcome(replayed) == outcome(eagerly)
+    def by_lines() -> list[float]:
+        program = compile_(recorded, inputs=[], params=leaves, form="straight", finite=False)
+        found = program.value_and_grad([], np.array(numbers_))
+        return [found.cost, *found.gradient]
+
+    return outcome(by_columns) == outcome(by_lines) == outcome(eagerly)
 
 
 def recorded_somewhere(
