@@ -66,7 +66,7 @@ def outcome(run: Any) -> list[str | None] | str:
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=str)
-@settings(max_examples=2)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule, seed: int) -> None:
     drawn = random.Random(seed)  # noqa: S311
