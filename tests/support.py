@@ -8,7 +8,7 @@ import operator
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any
 
@@ -22,8 +22,8 @@ from microbp.native import extension
 from microbp.rules import RULES
 
 __all__ = [
-    "METHODS", "OPERATORS", "Centred", "bits", "blocks", "here", "in_threads", "live_values", "native",
-    "planted", "pure", "reproduced",
+    "METHODS", "OPERATORS", "Centred", "at_once", "bits", "blocks", "here", "in_threads", "live_values",
+    "native", "planted", "pure", "reproduced",
 ]  # fmt: skip
 
 #: The operations that are written with an operator between two operands, by their names in the table.
@@ -37,6 +37,26 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "neg": operator.neg,
     "abs": abs,
 }
+
+
+def at_once(cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """One test of all cases that names each which fails, for what is quicker than a test of its own."""
+
+    def made(check: Callable[..., None]) -> Callable[[], None]:
+        def test() -> None:
+            failed = []
+            for case in cases:
+                row = case if type(case) is tuple else (case,)
+                try:
+                    check(*row)
+                except Exception as error:  # noqa: BLE001 (told with all others)
+                    failed.append(f"{', '.join(map(str, row))}: {type(error).__name__}: {error}")
+            assert not failed, "\n".join(failed)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return made
 
 
 def here(back: int = 0) -> str:

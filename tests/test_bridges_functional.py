@@ -54,10 +54,9 @@ def difference(program: Drawn, namespace: Any = None) -> float:
     sample, params, x = [Value(float(each)) for each in program.x[0]], program.params, program.x
     outputs = program.run(sample)
     cotangents = rng.normal(size=(len(x), len(outputs)))
-    eager = eagerly(program, lambda n, results: microbp.dot(results, cotangents[n].tolist()))
-    if eager is None:
-        return 0.0
-    values, total, inputs = eager
+    values, total, inputs = eagerly(
+        program, lambda n, results: microbp.dot(results, cotangents[n].tolist())
+    )
     compiled = microbp.compile(outputs, inputs=sample, params=params, finite=False)
     made, on = Functional(compiled.captured, "here"), namespace or OnNumpy()
     theta = np.array([each.data for each in params])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import at_once
 
 from microbp.expr import FUNCTIONS, REAL, Expression, parse
 from microbp.notation import (
@@ -28,7 +29,6 @@ from microbp.notation import (
 from microbp.rules import RULES, TABLE, Rule
 
 ROWS = [(rule, each) for rule in TABLE for each in (rule.y, *rule.d)]
-IDS = [f"{rule.name}: {each}" for rule, each in ROWS]
 
 
 # ------------------------------------------------------------------------------------- the readers
@@ -278,7 +278,7 @@ def numbers_of(rule: Rule, seed: int) -> tuple[dict[str, float], list[dict[str, 
     return {**scope, "y": rule.y.evaluate(scope, REAL, elements)}, elements
 
 
-@pytest.mark.parametrize(("rule", "expression"), ROWS, ids=IDS)
+@at_once(ROWS)
 def test_each_expression_of_the_table_reads_back_to_the_last_bit(rule, expression):
     for seed in range(4):
         scope, elements = numbers_of(rule, seed)
@@ -288,7 +288,7 @@ def test_each_expression_of_the_table_reads_back_to_the_last_bit(rule, expressio
         assert same(read(text(expression, names, rule.over), named, elements), expected), scope
 
 
-@pytest.mark.parametrize(("rule", "expression"), ROWS, ids=IDS)
+@at_once(ROWS)
 def test_each_expression_of_the_table_reads_back_from_latex(rule, expression):
     for seed in range(4):
         scope, elements = numbers_of(rule, seed)
@@ -486,7 +486,7 @@ def test_of_max_remains_at_given_numbers_the_share():
     assert str(at(slope, {"x": 1.0, "y": 3.0}, elements=elements)) == "0.0"
 
 
-@pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
+@at_once(TABLE)
 def test_every_operation_has_a_symbol(rule):
     signs = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "^", "neg": "−", "sum": "Σ", "dot": "Σ"}
     others = {"sigmoid": "σ", "abs": "|·|", "sqrt": "√", "minimum": "min", "maximum": "max"}

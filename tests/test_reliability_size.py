@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import linecache
 import pickle
 import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -168,6 +170,16 @@ READERS: dict[str, Callable[[Value, Value], object]] = {
 }
 
 
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """A stack that has no room for a call for each of 300 values."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 250)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("make", [deep, wide, many, script])
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_of_a_large_graph_comes_to_an_end_or_says_its_limit(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import mpmath  # type: ignore[import-untyped]
 import pytest
+from support import at_once
 
 from microbp.check.rules import check_rule
 from microbp.compiled import compiled
@@ -163,7 +164,7 @@ def test_the_one_that_is_wrong_is_named(name: str, arg: str, search: Callable[[R
     assert {each.partition("[")[0] for each in search(wrong)} == {arg}
 
 
-@every_row
+@at_once(TABLE)
 def test_no_kink_lies_within_a_smooth_box(rule: Rule) -> None:
     rng = random.Random(3)  # noqa: S311
     for kink in rule.kink:
@@ -201,7 +202,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-@every_row
+@at_once(TABLE)
 def test_the_value_is_the_operation_by_its_definition(rule: Rule) -> None:
     rng = random.Random(4)  # noqa: S311
     with mpmath.workdps(50):
@@ -423,21 +424,21 @@ def test_the_conventions(name: str, corners: list[Corner]) -> None:
         assert same(found, list(corner.d)), corner
 
 
-@every_row
+@at_once(TABLE)
 def test_every_sentence_about_a_corner_is_pinned(rule: Rule) -> None:
     sentence, pinned = GOLDEN.get(rule.name, ("", [None]))
     assert rule.corner == sentence
     assert pinned
 
 
-@every_row
+@at_once(TABLE)
 def test_what_a_nan_does_is_pinned_for_every_argument(rule: Rule) -> None:
     for place in range(len(rule.args)):
         entries = [each.operands[place] for each in NANS[rule.name]]
         assert any(nan is x or (isinstance(x, list) and any(map(math.isnan, x))) for x in entries)
 
 
-@every_row
+@at_once(TABLE)
 def test_every_kink_is_pinned(rule: Rule) -> None:
     for kink in rule.kink:
         _, pinned = GOLDEN[rule.name]
@@ -570,14 +571,14 @@ def test_each_operation_stands_once() -> None:
     assert set(DEFINITIONS) == {rule.name for rule in TABLE}
 
 
-@every_row
+@at_once(TABLE)
 def test_every_row_has_a_sentence_and_somewhere_to_be_checked(rule: Rule) -> None:
     assert rule.smooth
     assert rule.doc.endswith(".")
     assert rule.corner == "" or rule.corner.endswith(".")
 
 
-@every_row
+@at_once(TABLE)
 def test_no_row_uses_a_name_for_two_things(rule: Rule) -> None:
     assert not {*rule.args} & {"y", *FUNCTIONS, *AGGREGATES, *CONSTANTS}
 
@@ -657,13 +658,13 @@ def test_a_rule_cannot_be_changed() -> None:
         RULES["tanh"].name = "sinh"  # type: ignore[misc]
 
 
-@every_row
+@at_once(TABLE)
 def test_a_row_of_the_table_is_the_same_object_after_pickling(rule: Rule) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(rule, protocol)) is rule
 
 
-@every_row
+@at_once(TABLE)
 def test_a_copy_of_a_row_of_the_table_is_that_row(rule: Rule) -> None:
     assert copy.copy(rule) is rule
     assert copy.deepcopy(rule) is rule
