@@ -323,3 +323,14 @@ def test_a_notebook_may_ask_for_one_form():
 
 def test_the_same_graph_gives_the_same_bytes():
     assert page(net(), names={}).html == page(net(), names={}).html
+
+
+def test_the_map_shows_the_layers_after_the_update_as_before_it():
+    model = MLP(3, [4, 4, 1], seed=1)
+    loss = sum([(model([0.1 * k, 1.0, -0.5]) - 1.0) ** 2 for k in range(4)])
+    loss.backward()
+    before = data_of_page(page(loss, names={}))["boxes"]
+    for parameter in model.parameters():
+        parameter.data -= 0.1 * parameter.grad
+    assert data_of_page(page(loss, names={}))["boxes"] == before
+    assert len({*before}) == 6  # three layers, the differences, their squares, and the loss

@@ -290,7 +290,7 @@ def _gradients(picture: Picture) -> list[float | None]:
 def heading(picture: Picture, scale: Scale, style: Style) -> str:
     """The label of the whole graph: a row each for the title, what was folded, the colours, and the kinds."""
     count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
-    lines = [_title(picture), escaped(picture.note or count, _NOTE)]
+    lines = [_title(picture), *(escaped(line, _NOTE) for line in (picture.note or count).splitlines())]
     if style.legend:
         lines += [_scale(picture, scale), _kinds(picture, style), _STEP if picture.captions else ""]
     told = font(table(map(cell, filter(None, lines)), 2), style.theme.faint, 9)

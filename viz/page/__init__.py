@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from textwrap import fill
 from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, TooManyValues, Trace, Value, trace
@@ -78,6 +79,7 @@ LARGEST = 20_000  #: More values do not go on a page.
 _LABELLED = 300
 _MAPPED = 10  #: Fewer values than these need no map.
 _MAP = (400.0, 800.0)  #: The size of the map's pane, in pixels.
+_COLUMNS = 42  #: Of the line above a map, which takes no room from its boxes.
 
 
 @dataclass(repr=False)
@@ -190,7 +192,7 @@ def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) ->
     if len(graph) < _MAPPED:
         return "", []
     levels = pictures(graph, "auto", 120, View(parameters))
-    folded = (each._replace(title="", note=each.note or "all values") for each in levels)
+    folded = (each._replace(title="", note=fill(each.note or "all values", _COLUMNS)) for each in levels)
     style = Style(edges="none", legend=False)
     found = Levels(folded, style, engine).legible(_MAP)
     try:
