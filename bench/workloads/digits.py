@@ -54,6 +54,71 @@ def by_hand() -> Work:
     return Work(train, lambda: flat(train()))
 
 
+@contestant("C by hand")
+def c_by_hand() -> Work:
+    """One ctypes call for the whole training; the weights lie so that the inner loops run over units."""
+    import ctypes
+
+    from workloads.native import compiled, pointer
+
+    X, labels, first = start()
+    T = np.eye(CLASSES)[labels]
+    library = compiled(
+        f"""
+        #include <math.h>
+        #include <string.h>
+        enum {{ I = {NIN}, H = {HIDDEN}, C = {CLASSES} }};
+        static double V1[I][H], V2[H][C], g1[I][H], g2[H][C], c1[H], c2[C];
+        void train(const double *X, const double *T, int samples,
+                   double *W1, double *b1, double *W2, double *b2) {{
+            for (int i = 0; i < I; i++) for (int j = 0; j < H; j++) V1[i][j] = W1[I*j + i];
+            for (int j = 0; j < H; j++) for (int k = 0; k < C; k++) V2[j][k] = W2[H*k + j];
+            for (int epoch = 0; epoch < {EPOCHS}; epoch++) for (int at = 0; at < samples; at += {BATCH}) {{
+                int n = samples - at < {BATCH} ? samples - at : {BATCH};
+                memset(g1, 0, sizeof g1); memset(g2, 0, sizeof g2);
+                memset(c1, 0, sizeof c1); memset(c2, 0, sizeof c2);
+                for (int s = at; s < at + n; s++) {{
+                    const double *x = X + I*s, *t = T + C*s;
+                    double h[H], d1[H], z[C], d2[C], top, sum = 0;
+                    for (int j = 0; j < H; j++) h[j] = b1[j];
+                    for (int i = 0; i < I; i++) for (int j = 0; j < H; j++) h[j] += x[i]*V1[i][j];
+                    for (int j = 0; j < H; j++) h[j] = h[j] > 0 ? h[j] : 0;
+                    for (int k = 0; k < C; k++) z[k] = b2[k];
+                    for (int j = 0; j < H; j++) for (int k = 0; k < C; k++) z[k] += h[j]*V2[j][k];
+                    top = z[0];
+                    for (int k = 1; k < C; k++) top = z[k] > top ? z[k] : top;
+                    for (int k = 0; k < C; k++) {{ z[k] = exp(z[k] - top); sum += z[k]; }}
+                    for (int k = 0; k < C; k++) d2[k] = (z[k]/sum - t[k])/n;
+                    for (int j = 0; j < H; j++) {{
+                        double d = 0;
+                        for (int k = 0; k < C; k++) d += d2[k]*V2[j][k];
+                        d1[j] = h[j] > 0 ? d : 0;
+                    }}
+                    for (int i = 0; i < I; i++) for (int j = 0; j < H; j++) g1[i][j] += x[i]*d1[j];
+                    for (int j = 0; j < H; j++) for (int k = 0; k < C; k++) g2[j][k] += h[j]*d2[k];
+                    for (int j = 0; j < H; j++) c1[j] += d1[j];
+                    for (int k = 0; k < C; k++) c2[k] += d2[k];
+                }}
+                for (int i = 0; i < I; i++) for (int j = 0; j < H; j++) V1[i][j] -= {RATE}*g1[i][j];
+                for (int j = 0; j < H; j++) for (int k = 0; k < C; k++) V2[j][k] -= {RATE}*g2[j][k];
+                for (int j = 0; j < H; j++) b1[j] -= {RATE}*c1[j];
+                for (int k = 0; k < C; k++) b2[k] -= {RATE}*c2[k];
+            }}
+            for (int i = 0; i < I; i++) for (int j = 0; j < H; j++) W1[I*j + i] = V1[i][j];
+            for (int j = 0; j < H; j++) for (int k = 0; k < C; k++) W2[H*k + j] = V2[j][k];
+        }}"""
+    )
+    array = ctypes.POINTER(ctypes.c_double)
+    library.train.argtypes, library.train.restype = [array, array, ctypes.c_int, *[array] * 4], None
+
+    def train() -> list[Any]:
+        parameters = [each.copy() for each in first]
+        library.train(pointer(X), pointer(T), len(X), *map(pointer, parameters))
+        return parameters
+
+    return Work(train, lambda: flat(train()))
+
+
 def _microbp(engine: str) -> Work:
     from microbp import MLP, fit
     from microbp.optim import SGD
