@@ -18,15 +18,16 @@ import math
 import re
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import IO, Any
 
 __all__ = [
-    "LANGUAGES", "VERDICTS", "Cell", "Name", "Shown", "Table", "columns", "counted", "cut", "did_you_mean",
-    "escaped", "has_colour", "language", "named", "number", "plot", "quoted", "readable", "safe", "sentence",
-    "shown", "write",
+    "LANGUAGES", "VERDICTS", "Cell", "Name", "Report", "Shown", "Table", "columns", "counted", "cut",
+    "did_you_mean", "escaped", "has_colour", "language", "named", "number", "plot", "quoted", "readable",
+    "safe", "sentence", "shown", "write",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------- names, made safe
@@ -452,6 +453,37 @@ class Shown:
         except Exception as error:  # noqa: BLE001  a traceback in place of the result helps nobody
             return {"text/plain": f"{type(self).__name__} that cannot be shown: {error!r}"}
         return {kind: shown for kind, shown in bundle.items() if shown is not None}
+
+
+class Report(Shown):
+    """Rows with verdicts, each found by its name."""
+
+    rows: tuple[Any, ...]
+    #: What is said of a name that no row has.
+    missing = "no gradient of {0!r} was checked"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many rows have each verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    def __getitem__(self, name: str) -> Any:
+        """The row of a name. KeyError says which there are."""
+        for row in self.rows:
+            if row[0] == name:
+                return row
+        raise KeyError(f"{self.missing.format(name)}; there are {', '.join(row[0] for row in self.rows)}")
+
+    def _word(self, verdict: str) -> str:
+        """A verdict as it is shown."""
+        return verdict
+
+    def _tally(self) -> str:
+        told = (f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
+        return ", ".join(told) or "nothing to check"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._tally()})"
 
 
 def escaped(text: str) -> str:

@@ -15,9 +15,8 @@ from microbp.answers.search import Causes, explained
 from microbp.answers.structure import Flags, Structure
 from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.calls import user_scope
-from microbp.check.report import Report
 from microbp.errors import NoGradientError
-from microbp.text import Cell, Table, readable
+from microbp.text import Cell, Report, Table, readable
 from microbp.text import language as spelled
 from microbp.text import shown as cut
 from microbp.value import Value, describe
