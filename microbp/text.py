@@ -39,11 +39,6 @@ _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u20
 _UNSEEN = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
 
 
-def _spelled(character: str) -> str:
-    """On a terminal: as Python writes it."""
-    return repr(character)[1:-1]
-
-
 def _pictured(character: str) -> str:
     """In XML, which refuses some in every spelling: a picture of it, or a mark for what cannot be seen."""
     if character == "\t":
@@ -54,16 +49,14 @@ def _pictured(character: str) -> str:
     return "�" if unseen else character
 
 
-def _numbered(character: str) -> str:
-    """In the name of an array in a file: by its number."""
-    return f"%{ord(character):x};"
-
-
-#: Of each medium, what must not stand there as it is, and what stands there instead.
+#: Of each medium, what must not stand there as it is, and what stands there instead: on a terminal what
+#: Python writes, in the name of an array in a file its number.
 _MEDIA: dict[str, tuple[re.Pattern[str] | None, Callable[[str], str]]] = {
-    "terminal": (None, _spelled),
+    "terminal": (None, lambda character: repr(character)[1:-1]),
     "xml": (None, _pictured),
-    "file": (re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), _numbered),
+    "file": (
+        re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), lambda character: f"%{ord(character):x};"
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from microbp import __version__
 from microbp.cli import classroom, completion, debugging, demo, drawing
 from microbp.cli.command import Command, CommandError, Result, as_json, nearest
 from microbp.cli.script import ScriptFailed
+from microbp.errors import NoGradientError
 from microbp.text import did_you_mean, write
 
 __all__ = ["COMMANDS", "Command", "CommandError", "Result", "main", "nearest"]
@@ -78,8 +79,9 @@ def _status(argv: Sequence[str]) -> int:
             result: Result = args.run(args)
         if args.json:
             write(as_json({"command": args.parser.prog, "ok": not result.status, **result.record}))
-    except CommandError as error:
-        print(f"microbp: error: {error}", file=sys.stderr)
+    except (CommandError, NoGradientError) as error:
+        cure = "; name another value with --root" if isinstance(error, NoGradientError) else ""
+        print(f"microbp: error: {error}{cure}", file=sys.stderr)
         return 2
     except ScriptFailed as failed:
         return failed.status

@@ -12,7 +12,6 @@ from typing import Any
 from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose, explain, step
 from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
 from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
-from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.text import language, write
 
@@ -61,10 +60,7 @@ def _declare_step(parser: argparse.ArgumentParser) -> None:
 
 def _step(args: argparse.Namespace) -> Result:
     script = run_script(args.script, args.arguments)
-    try:
-        refused = step(script.root(args.root), script.namespace, commands=args.command)
-    except NoGradientError as error:
-        raise CommandError(f"{error}; name another value with --root") from None
+    refused = step(script.root(args.root), script.namespace, commands=args.command)
     return Result(1 if refused else 0)
 
 
@@ -110,8 +106,6 @@ def _explain(args: argparse.Namespace) -> Result:
         found = explain(graph, args.name, names=script.namespace, language=args.language, rate=args.rate)
     except KeyError:
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
-    except NoGradientError as error:
-        raise CommandError(f"{error}; name another value with --root") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
     markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
