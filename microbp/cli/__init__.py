@@ -16,7 +16,7 @@ from contextlib import nullcontext, redirect_stdout, suppress
 from typing import Any
 
 from microbp import __version__
-from microbp.cli import classroom, completion, debugging, demo, drawing
+from microbp.cli import completion, debugging, drawing, teaching
 from microbp.cli.command import Command, CommandError, Result, as_json, nearest
 from microbp.cli.script import ScriptFailed
 from microbp.errors import NoGradientError
@@ -25,8 +25,8 @@ from microbp.text import did_you_mean, write
 __all__ = ["COMMANDS", "Command", "CommandError", "Result", "main", "nearest"]
 
 COMMANDS = (
-    demo.COMMAND, classroom.LEARN, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE,
-    drawing.PAGE, classroom.GRADE, completion.COMMAND,
+    teaching.DEMO, teaching.LEARN, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE,
+    drawing.PAGE, teaching.GRADE, completion.COMMAND,
 )  # fmt: skip
 
 
