@@ -35,6 +35,10 @@ class Math(NamedTuple):
         return self.text
 
 
+#: What stands for what is left out.
+DOTS = Math("…", r"\dots")
+
+
 def spelled(given: str | float, digits: int | None = None) -> Math:
     """A name, or a number of so many digits, in both forms. Names are data, never markup."""
     if isinstance(given, str):

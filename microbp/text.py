@@ -52,11 +52,9 @@ def _pictured(character: str) -> str:
 #: Of each medium, what must not stand there as it is, and what stands there instead: on a terminal what
 #: Python writes, in the name of an array in a file its number.
 _MEDIA: dict[str, tuple[re.Pattern[str] | None, Callable[[str], str]]] = {
-    "terminal": (None, lambda character: repr(character)[1:-1]),
+    "terminal": (None, lambda sign: repr(sign)[1:-1]),
     "xml": (None, _pictured),
-    "file": (
-        re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), lambda character: f"%{ord(character):x};"
-    ),
+    "file": (re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), lambda sign: f"%{ord(sign):x};"),
 }
 
 

@@ -2,7 +2,7 @@
 
 A detector is a function of a ``Case``, a backward pass with its parameters, that yields findings, what it has
 looked at, and remarks; :data:`DETECTORS` lists them, in the order in which findings are shown. Many samples,
-errors of microbp and training runs are looked at here. ``words`` says all of it in two languages.
+errors of microbp and training runs are looked at here. ``sentences`` has what is said, in two languages.
 """
 
 from __future__ import annotations
