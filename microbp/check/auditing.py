@@ -162,7 +162,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
     graph = given_to("audit()", loss, user_scope() if names is None else names)
     numbers, rows = graph.data.tolist(), []
-    known: dict[Any, list[Verdict | None]] = {}  # a network has many operations alike
+    known: dict[Any, dict[int, Verdict]] = {}  # a network has many operations alike
     changes = {change.node.position: change for change in changes_in(graph)}
     for node in (node for node in graph if node.rule is not None):
         name, rule, site = node.name, str(node.rule and node.rule.name), node.site
@@ -172,10 +172,9 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         key = node.rule, *operands_of(node, numbers), node.local_derivatives
         if key not in known:
             known[key] = verdicts(node, numbers)
-        each = zip(node.operand_words, node.local_derivatives, known[key], strict=True)
-        for operand, stated, found in each:
-            if found is not None and stated is not None:
-                rows.append(AuditRow(name, rule, operand, stated, *found[:3], site))
+        words, found = node.operand_words, known[key]
+        for at, _, stated in node.edges:
+            rows.append(AuditRow(name, rule, words[at], stated, *found[at][:3], site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
     report = AuditReport(f"audit({graph.title})", tuple(rows), accumulation)
@@ -185,19 +184,16 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
 
 
 # ---------------------------------------------------------------------------------- one operation alone
-def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
-    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes.
+def verdicts(node: Node, numbers: Sequence[float]) -> dict[int, Verdict]:
+    """On the local derivative in each operand that is a node, by its place; ``numbers`` are of all nodes.
 
     Of thousands of operands so many are measured, at even distances, that the time does not grow any more.
     """
     count = len(node.operands)
     every = math.ceil(count**2 / MEASURED)
     rest = Verdict(math.nan, "unknown", f"not measured: of {count:,} operands one in {every:,} is")
-    found = [
-        None if stated is None else rest if place % every else verdict(node, numbers, place)
-        for place, stated in enumerate(node.local_derivatives)
-    ]
-    return [one and one._replace(word=WORDS[one.word]) for one in found]
+    found = {at: rest if at % every else verdict(node, numbers, at) for at, *_ in node.edges}
+    return {at: one._replace(word=WORDS[one.word]) for at, one in found.items()}
 
 
 def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict:

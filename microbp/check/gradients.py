@@ -552,8 +552,8 @@ class _Recorded:
         met = [
             (node, i, self.local(node.position, i))
             for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist())
-            for i, operand in enumerate(node.operands)
-            if type(operand) is int and way[operand]
+            for i, operand, _ in node.edges
+            if way[operand]
         ]
         decided = found.word == "wrong" and blame
         for word, kinds in (("wrong", {"wrong"}),) * decided + (("corner", {"undefined", "edge", "corner"}),):
