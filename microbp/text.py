@@ -24,12 +24,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import IO, Any
 
-__all__ = [
-    "LANGUAGES", "VERDICTS", "Cell", "Name", "Report", "Shown", "Table", "columns", "counted", "cut",
-    "did_you_mean", "escaped", "has_colour", "language", "named", "number", "plot", "quoted", "readable",
-    "safe", "sentence", "shown", "write",
-]  # fmt: skip
-
 # -------------------------------------------------------------------------------------- names, made safe
 #: So many characters of a name are shown in a message.
 LONGEST = 200

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from microbp.text import did_you_mean, shown
 
-__all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
-
 #: What helps where a file cannot be written.
 ANOTHER_FILE = "name another file with --output"
 #: An error lists no more names than this.

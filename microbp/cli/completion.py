@@ -13,8 +13,6 @@ from typing import NamedTuple
 from microbp.cli.command import Command, Result
 from microbp.text import LANGUAGES, write
 
-__all__ = ["COMMAND", "SHELLS"]
-
 
 class _Option(NamedTuple):
     flags: tuple[str, ...]

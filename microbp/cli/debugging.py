@@ -15,8 +15,6 @@ from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
 from microbp.files import write_file
 from microbp.text import language, write
 
-__all__ = ["DIAGNOSE", "EXPLAIN", "STEP", "declare_language"]
-
 
 def declare_language(parser: argparse.ArgumentParser) -> None:
     """``--language``."""

@@ -19,8 +19,6 @@ from microbp.cli.command import Command, CommandError, Result, destination, writ
 from microbp.cli.script import declare_script, run_script
 from microbp.text import write
 
-__all__ = ["DRAW", "PAGE", "drawings"]
-
 #: Each option as argparse takes it. What is not given is left to the function that draws.
 VIEW: dict[str, dict[str, Any]] = {
     "title": {"help": "what stands above it (default: the value's name)"},

@@ -22,8 +22,6 @@ from microbp.graph import as_recorded
 from microbp.record import with_sites
 from microbp.text import did_you_mean
 
-__all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
-
 #: What a script from the standard input is called.
 STDIN = "/dev/stdin"
 

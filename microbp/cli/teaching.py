@@ -17,8 +17,6 @@ from microbp.files import write_file
 from microbp.lessons import LESSONS, learn
 from microbp.text import shown, write
 
-__all__ = ["DEMO", "GRADE", "LEARN"]
-
 ANOTHER_FOLDER = "name another folder with --output"
 
 

@@ -36,8 +36,6 @@ from microbp.text import Shown, columns, sentence
 from microbp.text import language as language_of
 from microbp.value import Value
 
-__all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
-
 #: How many derivatives one factor may hold, as what a mere constant counts, and how many operands an unnamed
 #: node may have that is passed over: it would be too long, written out.
 LONGEST, CONSTANT, OPERANDS = 4.0, 0.08, 8
