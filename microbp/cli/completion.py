@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from microbp.cli.command import Command, Result
+from microbp.cli.command import Result, command
 from microbp.text import LANGUAGES, write
 
 
@@ -118,21 +118,13 @@ def _in_fish(text: str | None) -> str:
 SHELLS: dict[str, Callable[[Commands], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+@command({"shell": {"choices": SHELLS, "metavar": "SHELL", "help": ", ".join(SHELLS)}})
+def completion(args: argparse.Namespace) -> Result:
+    """Print a script that completes commands and options in a shell.
 
-
-def _run(args: argparse.Namespace) -> Result:
+    source <(microbp completion bash)      for now; put the line into ~/.bashrc to keep it
+    source <(microbp completion zsh)       after compinit, in ~/.zshrc
+    microbp completion fish > ~/.config/fish/completions/microbp.fish
+    """
     write(SHELLS[args.shell](args.commands), end="")
     return Result(0)
-
-
-COMMAND = Command(
-    "completion",
-    "print a script that completes commands and options in a shell",
-    "source <(microbp completion bash)      for now; put the line into ~/.bashrc to keep it\n"
-    "source <(microbp completion zsh)       after compinit, in ~/.zshrc\n"
-    "microbp completion fish > ~/.config/fish/completions/microbp.fish",
-    _declare,
-    _run,
-)

@@ -6,49 +6,55 @@ import argparse
 import sys
 from pathlib import Path
 
-from microbp import Graph, demo
-from microbp.classroom import grade, read_answers
-from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
-from microbp.cli.debugging import declare_language
+import microbp.demo
+from microbp import Graph, classroom, lessons
+from microbp.cli.command import ONE_OF, CommandError, Result, command, destination, nearest, writing
+from microbp.cli.debugging import LANGUAGE
 from microbp.cli.drawing import drawings
-from microbp.cli.script import declare_script, run_script, unreadable
+from microbp.cli.script import of_script, run_script, unreadable
 from microbp.errors import NoGradientError
 from microbp.files import write_file
-from microbp.lessons import LESSONS, learn
+from microbp.lessons import LESSONS
 from microbp.text import shown, write
 
 ANOTHER_FOLDER = "name another folder with --output"
 
 
 # -------------------------------------------------------------------------------------------- demo
-def _declare_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "tutorials", nargs="*", type=_tutorial, metavar="TUTORIAL",
-        help="; ".join(f"{name}: {each.title}" for name, each in demo.TUTORIALS.items())
-        + "; all of them if none is named",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("microbp-demo"), metavar="DIR",
-        help="the folder for the report and its numbers (default: %(default)s)",
-    )  # fmt: skip
-    how_much = parser.add_mutually_exclusive_group()
-    how_much.add_argument("-v", "--verbose", action="store_true", help="print the whole report of each")
-    how_much.add_argument("-q", "--quiet", action="store_true", help="print one line for each tutorial")
-
-
 def _tutorial(word: str) -> str:
-    if word.upper() not in demo.TUTORIALS:
-        raise argparse.ArgumentTypeError(nearest("tutorial", word, demo.TUTORIALS))
+    if word.upper() not in microbp.demo.TUTORIALS:
+        raise argparse.ArgumentTypeError(nearest("tutorial", word, microbp.demo.TUTORIALS))
     return word.upper()
 
 
-def _demo(args: argparse.Namespace) -> Result:
+@command({
+    "tutorials": {
+        "nargs": "*", "type": _tutorial, "metavar": "TUTORIAL",
+        "help": "; ".join(f"{name}: {each.title}" for name, each in microbp.demo.TUTORIALS.items())
+        + "; all of them if none is named",
+    },
+    "-o --output": {
+        "type": Path, "default": Path("microbp-demo"), "metavar": "DIR",
+        "help": "the folder for the report and its numbers (default: %(default)s)",
+    },
+    ONE_OF: {
+        "-v --verbose": {"action": "store_true", "help": "print the whole report of each"},
+        "-q --quiet": {"action": "store_true", "help": "print one line for each tutorial"},
+    },
+}, gives="what was compared")  # fmt: skip
+def demo(args: argparse.Namespace) -> Result:
+    """Reproduce tutorials on back-propagation, with every gradient checked.
+
+    microbp demo               every tutorial on a page; reports go to microbp-demo/
+    microbp demo T4 -o out     one of them; files go to out/
+    microbp demo T1 --json     every comparison as data
+    """
     folder: Path = args.output
     with writing(folder, ANOTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
     records, written = [], []
-    for name in dict.fromkeys(args.tutorials or demo.TUTORIALS):
-        report = demo.TUTORIALS[name].reproduce()
+    for name in dict.fromkeys(args.tutorials or microbp.demo.TUTORIALS):
+        report = microbp.demo.TUTORIALS[name].reproduce()
         for suffix, text in (("txt", str(report)), ("json", report.as_json())):
             path = folder / f"{name}.{suffix}"
             with writing(path, ANOTHER_FOLDER):
@@ -88,29 +94,22 @@ def _pictures(folder: Path, name: str, graph: Graph, title: str) -> list[str]:
     return [str(drawn), str(stepped)]
 
 
-DEMO = Command(
-    "demo",
-    "reproduce tutorials on back-propagation, with every gradient checked",
-    "microbp demo               every tutorial on a page; reports go to microbp-demo/\n"
-    "microbp demo T4 -o out     one of them; files go to out/\n"
-    "microbp demo T1 --json     every comparison as data",
-    _declare_demo,
-    _demo,
-    "what was compared",
-)
-
-
 # -------------------------------------------------------------------------------------------- learn
-def _declare_learn(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--from", dest="first", type=int, default=1, metavar="N", choices=range(1, len(LESSONS) + 1),
-        help=f"begin with this step, of {len(LESSONS)}",
-    )  # fmt: skip
-    declare_language(parser)
+@command({
+    "--from": {
+        "dest": "first", "type": int, "default": 1, "metavar": "N", "choices": range(1, len(LESSONS) + 1),
+        "help": f"begin with this step, of {len(LESSONS)}",
+    },
+    **LANGUAGE,
+})  # fmt: skip
+def learn(args: argparse.Namespace) -> Result:
+    """Learn back-propagation in twelve small steps, each with a question that is graded.
 
-
-def _learn(args: argparse.Namespace) -> Result:
-    left = learn(args.first, args.language, ask=_asked)
+    microbp learn                   from one multiplication to the 2-2-2 net; exit status 1 if one is left
+    microbp learn --from 7          go on with step 7
+    microbp learn --language zh
+    """
+    left = lessons.learn(args.first, args.language, ask=_asked)
     return Result(1 if left else 0)
 
 
@@ -130,43 +129,37 @@ def _asked(prompt: str) -> str | None:
     return line
 
 
-LEARN = Command(
-    "learn",
-    "learn back-propagation in twelve small steps, each with a question that is graded",
-    "microbp learn                   from one multiplication to the 2-2-2 net; exit status 1 if one is left\n"
-    "microbp learn --from 7          go on with step 7\n"
-    "microbp learn --language zh",
-    _declare_learn,
-    _learn,
-)
-
-
 # -------------------------------------------------------------------------------------------- grade
-def _declare_grade(parser: argparse.ArgumentParser) -> None:
-    declare_script(
-        parser, output="write the report as a page (.html), with a sheet for each student",
+@command({
+    **of_script(
+        output="write the report as a page (.html), with a sheet for each student",
         answers="a CSV file: a line for each student, a column for each value whose gradient is asked for",
-    )  # fmt: skip
-    parser.add_argument(
-        "--decimals", type=int, default=4, metavar="N",
-        help="to how many decimals answers are rounded (default: 4)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--points", action="append", default=[], metavar="[NAME=]N",
-        help="the points for each answer, or for that of a name (default: 1); may be given several times",
-    )  # fmt: skip
-    parser.add_argument(
-        "--skip", action="append", default=[], metavar="COLUMN",
-        help="a column that holds no answers; may be given several times",
-    )  # fmt: skip
-    declare_language(parser)
+    ),
+    "--decimals": {
+        "type": int, "default": 4, "metavar": "N",
+        "help": "to how many decimals answers are rounded (default: 4)",
+    },
+    "--points": {
+        "action": "append", "default": [], "metavar": "[NAME=]N",
+        "help": "the points for each answer, or for that of a name (default: 1); may be given several times",
+    },
+    "--skip": {
+        "action": "append", "default": [], "metavar": "COLUMN",
+        "help": "a column that holds no answers; may be given several times",
+    },
+    **LANGUAGE,
+}, gives="points, verdicts and mistakes")  # fmt: skip
+def grade(args: argparse.Namespace) -> Result:
+    """Grade the answers of a class, with follow-on errors and each mistake by its name.
 
-
-def _grade(args: argparse.Namespace) -> Result:
+    microbp grade net.py answers.csv                       exit status 1 if an answer is wrong
+    microbp grade net.py answers.csv --decimals 4 --language zh -o report.html
+    microbp grade net.py answers.csv --points 2 --points w1=4 --skip email
+    """
     if args.output is not None:
         destination(args, [".html", ".htm"])
     try:
-        answers = read_answers(args.answers, args.skip)
+        answers = classroom.read_answers(args.answers, args.skip)
     except OSError as error:
         raise unreadable("answers", args.answers, error) from None
     except ValueError as error:
@@ -174,7 +167,7 @@ def _grade(args: argparse.Namespace) -> Result:
     points = _points(args.points, [*answers[0][1]])
     script = run_script(args.script, args.arguments)
     try:
-        found = grade(
+        found = classroom.grade(
             script.root(args.root), answers, decimals=args.decimals, points=points, names=script.namespace,
             language=args.language,
         )  # fmt: skip
@@ -204,15 +197,3 @@ def _points(given: list[str], names: list[str]) -> dict[str, float]:
             told = f"--points {text}: points are a number, as in --points 2 or --points {shown(names[0])}=2"
             raise CommandError(told) from None
     return points
-
-
-GRADE = Command(
-    "grade",
-    "grade the answers of a class, with follow-on errors and each mistake by its name",
-    "microbp grade net.py answers.csv                       exit status 1 if an answer is wrong\n"
-    "microbp grade net.py answers.csv --decimals 4 --language zh -o report.html\n"
-    "microbp grade net.py answers.csv --points 2 --points w1=4 --skip email",
-    _declare_grade,
-    _grade,
-    "points, verdicts and mistakes",
-)
