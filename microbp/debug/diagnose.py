@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from microbp.calls import user_scope, user_site
-from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
-from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
+from microbp.debug.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
+from microbp.debug.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, given_to
 from microbp.record import with_sites

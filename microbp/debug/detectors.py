@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from microbp.check.auditing import changes_in, verdicts
 from microbp.check.measure import EPS
-from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
+from microbp.debug.findings import Finding, LayerRow, Remark, Told, Words, part_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import layer_path, mapped, text_of, variable_names
