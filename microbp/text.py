@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 # -------------------------------------------------------------------------------------- names, made safe
 #: So many characters of a name are shown in a message.
@@ -394,6 +394,9 @@ def _kernel() -> Any:
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
+Itself = TypeVar("Itself", bound="Shown")
+
+
 class Shown:
     """A result with a ``table()``, or with a text and Markdown of its own."""
 
@@ -425,6 +428,12 @@ class Shown:
             return
         sys.modules["IPython"].display.display(self)
         _displayed[:] = self, shell.execution_count
+
+    def presented(self: Itself, show: bool) -> Itself:  # noqa: PYI019 (Self is of Python 3.11)
+        """Itself; presented before, if ``show``."""
+        if show:
+            self.present()
+        return self
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
         """What a notebook shows. It never raises."""

@@ -16,10 +16,11 @@ import numpy as np
 
 from microbp.answers.claims import Claim, whole_decimals
 from microbp.answers.search import Causes, explained
-from microbp.answers.structure import Flags, Structure
+from microbp.answers.structure import Structure
 from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.calls import user_scope
 from microbp.errors import NoGradientError
+from microbp.sweeps import Flags
 from microbp.text import Cell, Report, Table, readable
 from microbp.text import language as spelled
 from microbp.text import shown as cut
@@ -191,10 +192,7 @@ def check_answers(
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
         if sum(each.grade(scale) for each in asked):
             break
-    report = AnswerReport(tuple(_graded(each, asked) for each in asked), net.language)
-    if show:
-        report.present()
-    return report
+    return AnswerReport(tuple(_graded(each, asked) for each in asked), net.language).presented(show)
 
 
 def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:

@@ -177,10 +177,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
             rows.append(AuditRow(name, rule, words[at], stated, *found[at][:3], site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
-    report = AuditReport(f"audit({graph.title})", tuple(rows), accumulation)
-    if show:
-        report.present()
-    return report
+    return AuditReport(f"audit({graph.title})", tuple(rows), accumulation).presented(show)
 
 
 # ---------------------------------------------------------------------------------- one operation alone

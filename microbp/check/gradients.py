@@ -207,9 +207,7 @@ def check_gradients(
         report = _of_arrays(made(loss, parameters, gradient, called))
     else:
         report = _of_values(loss, parameters, claimed, scope)
-    if show:
-        report.present()
-    return report
+    return report.presented(show)
 
 
 def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details: bool = False) -> Any:

@@ -136,10 +136,7 @@ def check_rule(
                 arg = row.operand.partition("[")[0]
                 if arg not in worst or row.error > worst[arg].error:
                     worst[arg] = row
-    report = RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))
-    if show:
-        report.present()
-    return report
+    return RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values())).presented(show)
 
 
 def _rule(which: Rule | Operation | str) -> Rule:
