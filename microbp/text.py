@@ -429,7 +429,7 @@ class Shown:
         sys.modules["IPython"].display.display(self)
         _displayed[:] = self, shell.execution_count
 
-    def presented(self: Itself, show: bool) -> Itself:  # noqa: PYI019 (Self is of Python 3.11)
+    def _presented(self: Itself, show: bool) -> Itself:  # noqa: PYI019 (Self is of Python 3.11)
         """Itself; presented before, if ``show``."""
         if show:
             self.present()

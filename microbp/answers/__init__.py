@@ -192,7 +192,7 @@ def check_answers(
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
         if sum(each.grade(scale) for each in asked):
             break
-    return AnswerReport(tuple(_graded(each, asked) for each in asked), net.language).presented(show)
+    return AnswerReport(tuple(_graded(each, asked) for each in asked), net.language)._presented(show)
 
 
 def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:

@@ -177,7 +177,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
             rows.append(AuditRow(name, rule, words[at], stated, *found[at][:3], site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
-    return AuditReport(f"audit({graph.title})", tuple(rows), accumulation).presented(show)
+    return AuditReport(f"audit({graph.title})", tuple(rows), accumulation)._presented(show)
 
 
 # ---------------------------------------------------------------------------------- one operation alone

@@ -207,7 +207,7 @@ def check_gradients(
         report = _of_arrays(made(loss, parameters, gradient, called))
     else:
         report = _of_values(loss, parameters, claimed, scope)
-    return report.presented(show)
+    return report._presented(show)
 
 
 def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details: bool = False) -> Any:

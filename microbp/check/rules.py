@@ -136,7 +136,7 @@ def check_rule(
                 arg = row.operand.partition("[")[0]
                 if arg not in worst or row.error > worst[arg].error:
                     worst[arg] = row
-    return RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values())).presented(show)
+    return RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))._presented(show)
 
 
 def _rule(which: Rule | Operation | str) -> Rule:

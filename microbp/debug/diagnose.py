@@ -115,7 +115,7 @@ def diagnose(
     of: Any = {kind: tuple(each for each in told if type(each) is kind)
                for kind in (Finding, str, LayerRow, Remark)}  # fmt: skip
     diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
-    return diagnosis.presented(show)
+    return diagnosis._presented(show)
 
 
 # ----------------------------------------------------------------------------------------- neurons
