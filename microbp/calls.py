@@ -27,11 +27,6 @@ import numpy as np
 from microbp.errors import MicrobpError
 from microbp.text import did_you_mean, quoted
 
-__all__ = [
-    "Place", "accidental", "line_of", "of_users", "site_of", "sites_of", "told", "told_in", "user_frame",
-    "user_level", "user_locals", "user_place", "user_scope", "user_site", "users",
-]  # fmt: skip
-
 _FOLDERS = tuple(str(Path(__file__).parents[1] / each / "_")[:-1] for each in ("microbp", "viz"))
 #: Our code, generated functions included; and that which a user's code calls with it.
 _OURS = (_FOLDERS[0], "<microbp ")

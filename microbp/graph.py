@@ -31,11 +31,6 @@ from microbp.text import quoted
 from microbp.text import shown as safe_name
 from microbp.value import Value, as_number
 
-__all__ = [
-    "Graph", "Input", "Node", "as_recorded", "cached_property", "given_to", "operands_of", "otherwise",
-    "target",
-]  # fmt: skip
-
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
 #: What a record consists of, beside its rules and roots: columns, each of its kind, and labels.

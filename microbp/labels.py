@@ -23,12 +23,6 @@ from microbp.text import named as safe_name
 from microbp.text import quoted
 from microbp.value import Value
 
-__all__ = [
-    "GroupPath", "Path", "PathName", "Variables", "callers", "contents", "group_paths", "layer_path",
-    "mapped", "names_of", "parameter_paths", "parameter_runs", "text_of", "texts_of",
-    "variable_names", "walk",
-]  # fmt: skip
-
 DEEPEST, MOST = 16, 200_000
 _SEQUENCES = list, tuple  # not list | tuple, which would be made for each question
 _HOLDERS = Value, list, tuple, dict, np.ndarray

@@ -10,7 +10,6 @@ import ast
 import math
 import re
 import unicodedata
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -34,6 +33,10 @@ class Math(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+
+#: What stands for what is left out.
+DOTS = Math("…", r"\dots")
 
 
 def spelled(given: str | float, digits: int | None = None) -> Math:
@@ -188,11 +191,14 @@ def _raised(base: str) -> bool:
     return unicodedata.decomposition(base.removesuffix("}")[-1]).startswith("<super>")
 
 
-class Writer(ABC):
-    """What both forms share: where parentheses are needed."""
+class Writer:
+    """Writes plain text, and knows where parentheses are needed; LaTeX has other signs for the same."""
 
     minus, pi = "−", "π"
-    operators: Mapping[type[ast.AST], str]
+    operators: Mapping[type[ast.AST], str] = {
+        ast.Lt: " < ", ast.LtE: " ≤ ", ast.Gt: " > ", ast.GtE: " ≥ ", ast.Eq: " = ", ast.NotEq: " ≠ ",
+        ast.Add: " + ", ast.Sub: " − ", ast.And: " and ", ast.Or: " or ",
+    }  # fmt: skip
 
     def __init__(
         self, names: Mapping[str, Name], over: Collection[str] | None = None, digits: int | None = None
@@ -274,13 +280,13 @@ class Writer(ABC):
         """A text in parentheses."""
         return f"({inner})"
 
-    @abstractmethod
     def word(self, name: str) -> Term:
         """A name."""
+        return Term(plain_name(name), ATOM)
 
-    @abstractmethod
     def written(self, digits: str) -> Term:
         """A number given as text, with the digits that it has."""
+        return Term(digits, PRODUCT if digits.startswith("−") else ATOM)
 
     def number(self, x: float) -> Term:
         """A number, with the digits that are asked for; those that are left out are told by zeros."""
@@ -288,29 +294,44 @@ class Writer(ABC):
             return Term(self.pi, ATOM)
         return self.written(plain_number(x, self.digits, padded=self.digits is not None))
 
-    @abstractmethod
     def element(self, name: str) -> Term:
         """An argument inside of Σ or max, with its index."""
+        return Term(name + "ᵢⱼₖ"[min(self.depth, 3) - 1], ATOM)
 
-    @abstractmethod
     def product(self, left: ast.expr, right: ast.expr) -> Term:
         """Left times right."""
+        return Term(f"{self.first(left)}·{self.right(right, POWER)}", PRODUCT)
 
-    @abstractmethod
     def quotient(self, left: ast.expr, right: ast.expr) -> Term:
         """Left divided by right."""
+        return Term(f"{self.first(left)}/{self.right(right, POWER)}", PRODUCT)
 
-    @abstractmethod
+    def first(self, node: ast.expr) -> str:
+        """The first of two factors. A quotient stands in parentheses: a/b·c could be read as a/(b·c)."""
+        inner = node.operand if isinstance(node, ast.UnaryOp) else node
+        quotient = isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div)
+        return self.left(node, ATOM if quotient else PRODUCT)
+
     def conditional(self, node: ast.IfExp) -> Term:
         """One number or another, by a condition."""
+        body, test = self.left(node.body, OR), self.left(node.test, OR)
+        return Term(f"{body} if {test} else {self.left(node.orelse, CONDITIONAL)}", CONDITIONAL)
 
-    @abstractmethod
     def call(self, name: str, args: list[ast.expr]) -> Term:
         """A function of the language."""
+        if name == "pow":
+            base, exponent = self.left(args[0], ATOM), self.write(args[1])
+            base = self.parentheses(base) if _raised(base) else base
+            if len(exponent.text) == 1 and exponent.text.isdecimal():
+                return Term(base + "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(exponent.text)], POWER)
+            return Term(f"{base}^{self.enclosed(exponent, ATOM)}", POWER)
+        inner = ", ".join(self.write(each).text for each in args)
+        return Term(f"{'σ' if name == 'sigmoid' else name}({inner})", ATOM)
 
-    @abstractmethod
     def aggregate(self, name: str, inner: ast.expr) -> Term:
         """Σ or max over all elements."""
+        sign = {"total": "Σ", "largest": "max"}.get(name, name)
+        return Term(f"{sign}({self.write(inner).text})", ATOM)
 
 
 # ------------------------------------------------------------------------------------------ plain text
@@ -334,53 +355,7 @@ def text(
     >>> text(parse("x / total(pow(x, 2.0))", "x", "share", many=True), {"x": "z3"})
     'z3/Σ(xᵢ²)'
     """
-    return _Plain(names, over, digits).write(expression.tree).text
-
-
-class _Plain(Writer):
-    operators: Mapping[type[ast.AST], str] = {
-        ast.Lt: " < ", ast.LtE: " ≤ ", ast.Gt: " > ", ast.GtE: " ≥ ", ast.Eq: " = ", ast.NotEq: " ≠ ",
-        ast.Add: " + ", ast.Sub: " − ", ast.And: " and ", ast.Or: " or ",
-    }  # fmt: skip
-
-    def word(self, name: str) -> Term:
-        return Term(plain_name(name), ATOM)
-
-    def written(self, digits: str) -> Term:
-        return Term(digits, PRODUCT if digits.startswith("−") else ATOM)
-
-    def element(self, name: str) -> Term:
-        return Term(name + "ᵢⱼₖ"[min(self.depth, 3) - 1], ATOM)
-
-    def product(self, left: ast.expr, right: ast.expr) -> Term:
-        return Term(f"{self.first(left)}·{self.right(right, POWER)}", PRODUCT)
-
-    def quotient(self, left: ast.expr, right: ast.expr) -> Term:
-        return Term(f"{self.first(left)}/{self.right(right, POWER)}", PRODUCT)
-
-    def first(self, node: ast.expr) -> str:
-        """The first of two factors. A quotient stands in parentheses: a/b·c could be read as a/(b·c)."""
-        inner = node.operand if isinstance(node, ast.UnaryOp) else node
-        quotient = isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Div)
-        return self.left(node, ATOM if quotient else PRODUCT)
-
-    def conditional(self, node: ast.IfExp) -> Term:
-        body, test = self.left(node.body, OR), self.left(node.test, OR)
-        return Term(f"{body} if {test} else {self.left(node.orelse, CONDITIONAL)}", CONDITIONAL)
-
-    def call(self, name: str, args: list[ast.expr]) -> Term:
-        if name == "pow":
-            base, exponent = self.left(args[0], ATOM), self.write(args[1])
-            base = self.parentheses(base) if _raised(base) else base
-            if len(exponent.text) == 1 and exponent.text.isdecimal():
-                return Term(base + "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(exponent.text)], POWER)
-            return Term(f"{base}^{self.enclosed(exponent, ATOM)}", POWER)
-        inner = ", ".join(self.write(each).text for each in args)
-        return Term(f"{'σ' if name == 'sigmoid' else name}({inner})", ATOM)
-
-    def aggregate(self, name: str, inner: ast.expr) -> Term:
-        sign = {"total": "Σ", "largest": "max"}.get(name, name)
-        return Term(f"{sign}({self.write(inner).text})", ATOM)
+    return Writer(names, over, digits).write(expression.tree).text
 
 
 # ----------------------------------------------------------------------------------------------- LaTeX

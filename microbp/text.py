@@ -18,16 +18,11 @@ import math
 import re
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import IO, Any
-
-__all__ = [
-    "LANGUAGES", "VERDICTS", "Cell", "Name", "Shown", "Table", "columns", "counted", "cut", "did_you_mean",
-    "escaped", "has_colour", "language", "named", "number", "plot", "quoted", "readable", "safe", "sentence",
-    "shown", "write",
-]  # fmt: skip
+from typing import IO, Any, TypeVar
 
 # -------------------------------------------------------------------------------------- names, made safe
 #: So many characters of a name are shown in a message.
@@ -36,11 +31,6 @@ LONGEST = 200
 #: Marks that turn the direction of the text around them.
 _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSEEN = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
-
-
-def _spelled(character: str) -> str:
-    """On a terminal: as Python writes it."""
-    return repr(character)[1:-1]
 
 
 def _pictured(character: str) -> str:
@@ -53,16 +43,12 @@ def _pictured(character: str) -> str:
     return "�" if unseen else character
 
 
-def _numbered(character: str) -> str:
-    """In the name of an array in a file: by its number."""
-    return f"%{ord(character):x};"
-
-
-#: Of each medium, what must not stand there as it is, and what stands there instead.
+#: Of each medium, what must not stand there as it is, and what stands there instead: on a terminal what
+#: Python writes, in the name of an array in a file its number.
 _MEDIA: dict[str, tuple[re.Pattern[str] | None, Callable[[str], str]]] = {
-    "terminal": (None, _spelled),
+    "terminal": (None, lambda sign: repr(sign)[1:-1]),
     "xml": (None, _pictured),
-    "file": (re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), _numbered),
+    "file": (re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), lambda sign: f"%{ord(sign):x};"),
 }
 
 
@@ -408,6 +394,9 @@ def _kernel() -> Any:
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
+Itself = TypeVar("Itself", bound="Shown")
+
+
 class Shown:
     """A result with a ``table()``, or with a text and Markdown of its own."""
 
@@ -440,6 +429,12 @@ class Shown:
         sys.modules["IPython"].display.display(self)
         _displayed[:] = self, shell.execution_count
 
+    def _presented(self: Itself, show: bool) -> Itself:  # noqa: PYI019 (Self is of Python 3.11)
+        """Itself; presented before, if ``show``."""
+        if show:
+            self.present()
+        return self
+
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
         """What a notebook shows. It never raises."""
         shell = _kernel()
@@ -452,6 +447,37 @@ class Shown:
         except Exception as error:  # noqa: BLE001  a traceback in place of the result helps nobody
             return {"text/plain": f"{type(self).__name__} that cannot be shown: {error!r}"}
         return {kind: shown for kind, shown in bundle.items() if shown is not None}
+
+
+class Report(Shown):
+    """Rows with verdicts, each found by its name."""
+
+    rows: tuple[Any, ...]
+    #: What is said of a name that no row has.
+    missing = "no gradient of {0!r} was checked"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many rows have each verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    def __getitem__(self, name: str) -> Any:
+        """The row of a name. KeyError says which there are."""
+        for row in self.rows:
+            if row[0] == name:
+                return row
+        raise KeyError(f"{self.missing.format(name)}; there are {', '.join(row[0] for row in self.rows)}")
+
+    def _word(self, verdict: str) -> str:
+        """A verdict as it is shown."""
+        return verdict
+
+    def _tally(self) -> str:
+        told = (f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
+        return ", ".join(told) or "nothing to check"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._tally()})"
 
 
 def escaped(text: str) -> str:

@@ -296,8 +296,7 @@ def test_help_shows_the_commands_the_tutorials_and_examples(capsys):
 def test_a_command_is_added_by_one_entry(monkeypatch, capsys):
     extra = cli.Command(
         "tune", "tune a net", "microbp tune net.py",
-        lambda parser: parser.add_argument("file"), lambda args: cli.Result(7, {"file": args.file}),
-        "the file",
+        {"file": {}}, lambda args: cli.Result(7, {"file": args.file}), "the file",
     )  # fmt: skip
     monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, extra))
     assert cli.main(["tune", "net.py"]) == 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microbp import cli
-from microbp.cli.drawing import PAGE
+from microbp.cli.drawing import page
 
 SCRIPT = """
 from microbp import Value
@@ -18,7 +18,7 @@ other = w * 2.0
 
 @pytest.fixture(autouse=True)
 def script(monkeypatch, folder):
-    monkeypatch.setattr(cli, "COMMANDS", (PAGE,))
+    monkeypatch.setattr(cli, "COMMANDS", (page,))
     path = folder / "net.py"
     path.write_text(SCRIPT)
     return path

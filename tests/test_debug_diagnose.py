@@ -38,7 +38,7 @@ from microbp import (
     sin,
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
-from microbp.debug.diagnose.findings import CAUSES, SENTENCES
+from microbp.debug.sentences import CAUSES, DIAGNOSIS
 from microbp.functions import maximum
 from microbp.optim import SGD
 from microbp.record import record
@@ -693,7 +693,7 @@ def test_every_sentence_has_the_same_facts_in_both_languages() -> None:
     def facts(text: str) -> set[str]:
         return {name.partition("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
 
-    for key, (english, chinese) in SENTENCES.items():
+    for key, (english, chinese) in DIAGNOSIS.items():
         assert facts(english) == facts(chinese), key
     for key, (english, chinese) in CAUSES.items():
         assert [*map(facts, english)] == [*map(facts, chinese)], key

@@ -18,7 +18,7 @@ from tutorial import named, written_out
 
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
-from microbp.debug.explain import Explanation, explain, explanation
+from microbp.debug.explain import Explanation, broken, explain
 from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record
@@ -422,14 +422,14 @@ def test_no_line_is_too_wide(language):
 
 @given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
 def test_wrapping_loses_nothing(text, width):
-    for wrap in (sentence, explanation.broken):
+    for wrap in (sentence, broken):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
 def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
     assert sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
     assert sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
-    assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
+    assert broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.structure import Flags, Structure
+from microbp.answers.structure import Structure
 from microbp.answers.words import element, several
 from microbp.errors import NoGradientError
 from microbp.graph import cached_property
 from microbp.labels import variable_names
-from microbp.sweeps import Floats, Integers, dependents
+from microbp.sweeps import Flags, Floats, Integers, dependents
 from microbp.text import did_you_mean, quoted, shown
 from microbp.value import Value, describe
 

@@ -18,9 +18,8 @@ import numpy as np
 from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake
-from microbp.answers.structure import Flags
 from microbp.answers.words import Told, places_of
-from microbp.sweeps import Floats, backward, tangent
+from microbp.sweeps import Flags, Floats, backward, tangent
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3

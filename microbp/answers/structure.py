@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from microbp.answers.words import Told, say, several, shown
 from microbp.compiled import compiled
@@ -24,8 +23,6 @@ from microbp.labels import layer_path, text_of
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Floats, Integers, backward
 from microbp.value import Value
-
-Flags = NDArray[np.bool_]
 
 #: What passes its upstream gradient on as it is, but for a sign.
 _ADDITIVE = ("add", "sub", "sum")

@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextvars import Context
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.calls import user_scope
+from microbp.calls import line_of, user_scope
 from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge
-from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.compiled import compiled, compiled_complex, same, tried
 from microbp.differentiate import ON_VALUES
 from microbp.errors import NoGradientError
@@ -27,7 +28,7 @@ from microbp.graph import Graph, Node, given_to, operands_of, otherwise
 from microbp.node import upstream_gradients
 from microbp.rules import Rule
 from microbp.sweeps import backward
-from microbp.text import number
+from microbp.text import Report, Table, number
 from microbp.value import Value, describe
 
 #: How many operands times operands of one operation are gone through to measure it.
@@ -37,6 +38,93 @@ WORDS = {
     "right": "fine", "corner": "corner", "edge": "corner", "wrong": "WRONG RULE", "unknown": "undecided",
     "undefined": "undecided",
 }  # fmt: skip
+
+
+class AuditRow(NamedTuple):
+    """One local derivative of one recorded operation, or a node that has changed."""
+
+    node: str
+    #: The name of the rule.
+    rule: str
+    #: Which operand: ``a = x``; empty where the row is about the node's number.
+    operand: str
+    #: The recorded local derivative; for a change the recorded number.
+    recorded: float
+    #: The derivative of this operation alone at its operands; for a change what these give now.
+    measured: float
+    #: ``fine``, ``corner``, ``WRONG RULE``, ``CHANGED`` or ``undecided``.
+    verdict: str
+    why: str
+    site: str | None
+
+    @property
+    def ratio(self) -> str:
+        """The recorded over the measured number, as a fraction if it is a simple one; else a dash.
+
+        >>> AuditRow("y", "cube", "a = x", 18.0, 27.0, "WRONG RULE", "", None).ratio
+        '2/3'
+        """
+        if not (self.operand and self.measured and math.isfinite(ratio := self.recorded / self.measured)):
+            return "-"
+        simple = Fraction(ratio).limit_denominator(12)
+        near = abs(simple) <= 144 and abs(ratio - simple) <= 1e-6 * abs(ratio)
+        return str(simple) if near else f"{ratio:.6g}"
+
+
+class Accumulation(NamedTuple):
+    """Whether the chain rule has been summed up rightly, apart from the rules."""
+
+    ok: bool
+    #: What a fresh pass shows.
+    told: str
+    #: What stands in ``grad``.
+    grad: str
+
+
+@dataclass(frozen=True, repr=False)
+class AuditReport(Report):
+    """What :func:`audit` found; ``str(report)`` is the table."""
+
+    title: str
+    #: A row for each local derivative, and one for each change.
+    rows: tuple[AuditRow, ...]
+    accumulation: Accumulation
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule is wrong, nothing has changed, and the gradients are rightly summed up."""
+        return not (self.counts["WRONG RULE"] or self.counts["CHANGED"]) and self.accumulation.ok
+
+    @property
+    def wrong_rules(self) -> list[str]:
+        """The names of the rules that are wrong."""
+        return list(dict.fromkeys(row.rule for row in self.rows if row.verdict == "WRONG RULE"))
+
+    def table(self) -> Table:
+        """The table of the rows that are not fine; of many alike, the first five."""
+        alike: dict[str, list[AuditRow]] = {}
+        for row in (row for row in self.rows if row.verdict != "fine"):
+            argument = row.operand.replace("[", " ").partition(" ")[0]
+            alike.setdefault(f"{row.rule} {argument}".rstrip() + f", {row.verdict}", []).append(row)
+        shown = [row for rows in alike.values() for row in rows[:5]]
+        wrong, summed, lost = ", ".join(self.wrong_rules), self.accumulation, self.counts["CHANGED"]
+        more = ((kind, rows[5:]) for kind, rows in alike.items() if rows[5:])
+        notes = [f"{len(rows)} more like it: {kind} (report.rows)" for kind, rows in more]
+        notes.append(f"rules: WRONG: {wrong}" if wrong else "rules: none is wrong")
+        notes += ["numbers: CHANGED since they were recorded; compute the graph again"] * bool(lost)
+        notes += [f"accumulation: {'' if summed.ok else 'WRONG: '}{summed.told}", f"grad: {summed.grad}"]
+        if any(row.site is None for row in shown):
+            notes.append("lines: call microbp.record_sites() before computing to see them")
+        lines = tuple(
+            (
+                row.node, row.rule, row.operand, row.recorded, row.measured, row.ratio,
+                ": ".join(filter(None, (row.verdict, row.why)))
+                + (f" [{line_of(row.site)}]" if row.site else ""),
+            )
+            for row in shown
+        )  # fmt: skip
+        columns = "node", "rule", "operand", ">recorded", ">measured", ">ratio", "verdict"
+        return Table(f"{self.title}: {self._tally()}", columns, lines, tuple(notes))
 
 
 def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = None) -> AuditReport:
@@ -74,7 +162,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
     graph = given_to("audit()", loss, user_scope() if names is None else names)
     numbers, rows = graph.data.tolist(), []
-    known: dict[Any, list[Verdict | None]] = {}  # a network has many operations alike
+    known: dict[Any, dict[int, Verdict]] = {}  # a network has many operations alike
     changes = {change.node.position: change for change in changes_in(graph)}
     for node in (node for node in graph if node.rule is not None):
         name, rule, site = node.name, str(node.rule and node.rule.name), node.site
@@ -84,32 +172,25 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         key = node.rule, *operands_of(node, numbers), node.local_derivatives
         if key not in known:
             known[key] = verdicts(node, numbers)
-        each = zip(node.operand_words, node.local_derivatives, known[key], strict=True)
-        for operand, stated, found in each:
-            if found is not None and stated is not None:
-                rows.append(AuditRow(name, rule, operand, stated, *found[:3], site))
+        words, found = node.operand_words, known[key]
+        for at, _, stated in node.edges:
+            rows.append(AuditRow(name, rule, words[at], stated, *found[at][:3], site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
-    report = AuditReport(f"audit({graph.title})", tuple(rows), accumulation)
-    if show:
-        report.present()
-    return report
+    return AuditReport(f"audit({graph.title})", tuple(rows), accumulation)._presented(show)
 
 
 # ---------------------------------------------------------------------------------- one operation alone
-def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
-    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes.
+def verdicts(node: Node, numbers: Sequence[float]) -> dict[int, Verdict]:
+    """On the local derivative in each operand that is a node, by its place; ``numbers`` are of all nodes.
 
     Of thousands of operands so many are measured, at even distances, that the time does not grow any more.
     """
     count = len(node.operands)
     every = math.ceil(count**2 / MEASURED)
     rest = Verdict(math.nan, "unknown", f"not measured: of {count:,} operands one in {every:,} is")
-    found = [
-        None if stated is None else rest if place % every else verdict(node, numbers, place)
-        for place, stated in enumerate(node.local_derivatives)
-    ]
-    return [one and one._replace(word=WORDS[one.word]) for one in found]
+    found = {at: rest if at % every else verdict(node, numbers, at) for at, *_ in node.edges}
+    return {at: one._replace(word=WORDS[one.word]) for at, one in found.items()}
 
 
 def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict:

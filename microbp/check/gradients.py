@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, partial
 from inspect import signature
 from typing import Any, NamedTuple
@@ -23,14 +24,13 @@ from microbp.calls import line_of, user_scope
 from microbp.check import measure
 from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge
-from microbp.check.report import GradientReport, GradientRow
 from microbp.compiled import same, tried
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, given_to
 from microbp.labels import mapped, variable_names
 from microbp.node import upstream_gradients
 from microbp.sweeps import backward, dependents, forward
-from microbp.text import number, quoted
+from microbp.text import Report, Table, number, quoted
 from microbp.value import Value, as_number, describe
 
 #: So many values are computed anew in all, in some ten seconds; so many complex numbers are held at once, in
@@ -81,6 +81,65 @@ WRONG_CALL = {
     "size": "check_gradients() computes the graph again for each parameter, and {0:,} times {1:,} values is "
         "more than {2:,}: give fewer of them, check_gradients(loss, [w, b]), or the loss of one sample",
 }  # fmt: skip
+
+
+class GradientRow(NamedTuple):
+    """One gradient and what was measured."""
+
+    name: str
+    #: The back-propagated gradient, or the claimed one.
+    claimed: float
+    numerical: float
+    #: How far the two may be apart by the errors of both.
+    tolerance: float
+    #: ``agree``, ``DISAGREE`` or ``inconclusive``.
+    verdict: str
+    #: The reason for a verdict that needs one.
+    why: str
+    #: The plain central difference, for comparison; nan where there is none.
+    central: float = math.nan
+
+    @property
+    def absolute_error(self) -> float:
+        """|claimed - numerical|."""
+        return 0.0 if self.claimed == self.numerical else abs(self.claimed - self.numerical)
+
+    @property
+    def relative_error(self) -> float:
+        """The absolute error relative to the larger of the two."""
+        larger = max(abs(self.claimed), abs(self.numerical))
+        return self.absolute_error / larger if larger and math.isfinite(larger) else self.absolute_error
+
+
+@dataclass(frozen=True, repr=False)
+class GradientReport(Report):
+    """What :func:`check_gradients` found; ``str(report)`` is the table."""
+
+    title: str
+    rows: tuple[GradientRow, ...]
+    notes: tuple[str, ...]
+    #: What the second column is called.
+    source: str = "back-propagated"
+
+    @property
+    def ok(self) -> bool:
+        """Whether no gradient disagrees. What is inconclusive was not decided: see ``counts``."""
+        return not self.counts["DISAGREE"]
+
+    def table(self) -> Table:
+        """The table. Where there are more than 60 rows, those that agree are only counted."""
+        shown = [row for row in self.rows if len(self.rows) <= 60 or row.verdict != "agree"]
+        hidden = len(self.rows) - len(shown)
+        more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
+        columns = "name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to"
+        lines = tuple(
+            (
+                row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
+                f"±{row.tolerance:.1e}", ": ".join(filter(None, (row.verdict, row.why))),
+            )
+            for row in shown
+        )  # fmt: skip
+        return Table(f"{self.title}: {self._tally()}", (*columns, "verdict"), lines, more + self.notes)
 
 
 def check_gradients(
@@ -148,9 +207,7 @@ def check_gradients(
         report = _of_arrays(made(loss, parameters, gradient, called))
     else:
         report = _of_values(loss, parameters, claimed, scope)
-    if show:
-        report.present()
-    return report
+    return report._presented(show)
 
 
 def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details: bool = False) -> Any:
@@ -493,8 +550,8 @@ class _Recorded:
         met = [
             (node, i, self.local(node.position, i))
             for node in (self.graph.nodes[at] for at in np.flatnonzero(way).tolist())
-            for i, operand in enumerate(node.operands)
-            if type(operand) is int and way[operand]
+            for i, operand, _ in node.edges
+            if way[operand]
         ]
         decided = found.word == "wrong" and blame
         for word, kinds in (("wrong", {"wrong"}),) * decided + (("corner", {"undefined", "edge", "corner"}),):

@@ -25,8 +25,6 @@ from microbp.functions import Operation
 from microbp.rules import RULES, Interval, Rule
 from microbp.text import Shown, Table, did_you_mean
 
-__all__ = ["TOLERANCE", "RuleReport", "RuleRow", "check_rule"]
-
 #: The largest relative error of a derivative that counts as rounding: 4,500 units of the last place.
 TOLERANCE = 1e-12
 #: Below this a derivative is compared as if it were this large; h·y' then goes below the smallest float.
@@ -138,10 +136,7 @@ def check_rule(
                 arg = row.operand.partition("[")[0]
                 if arg not in worst or row.error > worst[arg].error:
                     worst[arg] = row
-    report = RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))
-    if show:
-        report.present()
-    return report
+    return RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))._presented(show)
 
 
 def _rule(which: Rule | Operation | str) -> Rule:

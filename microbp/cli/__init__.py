@@ -1,8 +1,9 @@
 """The ``microbp`` command.
 
-A sub-command is one :class:`Command`. With ``--json`` it prints a record of its result, and nothing else, on
-stdout; what is meant for people, and what the script prints, goes to stderr. The exit status is told by
-``microbp --help``; it is 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+A sub-command is a function with its help as docstring, and the arguments that it takes. With ``--json`` it
+prints a record of its result, and nothing else, on stdout; what is meant for people, and what the script
+prints, goes to stderr. The exit status is told by ``microbp --help``; it is 130 after Ctrl-C, 141 when the
+reader of a pipe has gone.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from contextlib import nullcontext, redirect_stdout, suppress
 from typing import Any
 
 from microbp import __version__
-from microbp.cli import classroom, completion, debugging, demo, drawing
-from microbp.cli.command import Command, CommandError, Result, as_json, nearest
+from microbp.cli import completion, debugging, drawing, teaching
+from microbp.cli.command import ONE_OF, Arguments, Command, CommandError, Result, as_json, nearest
 from microbp.cli.script import ScriptFailed
+from microbp.errors import NoGradientError
 from microbp.text import did_you_mean, write
 
 __all__ = ["COMMANDS", "Command", "CommandError", "Result", "main", "nearest"]
 
 COMMANDS = (
-    demo.COMMAND, classroom.LEARN, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE,
-    drawing.PAGE, classroom.GRADE, completion.COMMAND,
+    teaching.demo, teaching.learn, drawing.draw, debugging.step, debugging.explain, debugging.diagnose,
+    drawing.page, teaching.grade, completion.completion,
 )  # fmt: skip
 
 
@@ -78,8 +80,9 @@ def _status(argv: Sequence[str]) -> int:
             result: Result = args.run(args)
         if args.json:
             write(as_json({"command": args.parser.prog, "ok": not result.status, **result.record}))
-    except CommandError as error:
-        print(f"microbp: error: {error}", file=sys.stderr)
+    except (CommandError, NoGradientError) as error:
+        cure = "; name another value with --root" if isinstance(error, NoGradientError) else ""
+        print(f"microbp: error: {error}{cure}", file=sys.stderr)
         return 2
     except ScriptFailed as failed:
         return failed.status
@@ -151,12 +154,20 @@ def _parser() -> argparse.ArgumentParser:
             epilog=_epilog(each.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        each.declare(command)
+        _declare(command, each.arguments)
         if each.gives:
             told = f"print {each.gives} as JSON; what is meant for people goes to stderr"
             command.add_argument("--json", action="store_true", help=told)
         command.set_defaults(run=each.run, parser=command, commands=commands.choices)
     return parser
+
+
+def _declare(parser: argparse._ActionsContainer, arguments: Arguments) -> None:
+    for names, told in arguments.items():
+        if names == ONE_OF:
+            _declare(parser.add_mutually_exclusive_group(), told)
+        else:
+            parser.add_argument(*names.split(), **told)
 
 
 def _epilog(examples: str) -> str:

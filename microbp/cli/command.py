@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from microbp.text import did_you_mean, shown
-
-__all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
 
 #: What helps where a file cannot be written.
 ANOTHER_FILE = "name another file with --output"
@@ -33,18 +32,38 @@ class Result(NamedTuple):
     record: Mapping[str, Any] = {}
 
 
+#: The arguments of a command: what ``add_argument`` takes of each, by its names, as in ``-o --output``.
+Arguments = Mapping[str, Mapping[str, Any]]
+#: What stands in the place of names where arguments follow of which one may be given.
+ONE_OF = ""
+
+
 class Command(NamedTuple):
-    """A sub-command: what help says of it, the arguments it declares, and what it does."""
+    """A sub-command: what help says of it, its arguments, and what it does."""
 
     name: str
     #: One line for the list of commands.
     summary: str
     #: What stands below the options in its own help.
     examples: str
-    declare: Callable[[argparse.ArgumentParser], None]
+    arguments: Arguments
     run: Callable[[argparse.Namespace], Result]
     #: What its record is, for the help of ``--json``; empty where there is none.
     gives: str = ""
+
+
+def command(
+    arguments: Arguments, gives: str = ""
+) -> Callable[[Callable[[argparse.Namespace], Result]], Command]:
+    """A function becomes the sub-command of its name; its docstring is a sentence, and examples below it."""
+
+    def made(run: Callable[[argparse.Namespace], Result]) -> Command:
+        without = f"{run.__name__}\n\nmicrobp {run.__name__}"  # with python -OO there are no docstrings
+        summary, _, examples = (inspect.getdoc(run) or without).partition("\n\n")
+        summary = summary[0].lower() + summary[1:].removesuffix(".")
+        return Command(run.__name__, summary, examples, arguments, run, gives)
+
+    return made
 
 
 def as_json(held: Any) -> str:

@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
-from microbp.cli.command import Command, Result
+from microbp.cli.command import Result, command
 from microbp.text import LANGUAGES, write
 
-__all__ = ["COMMAND", "SHELLS"]
+
+def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [each for each in parser._actions if each.option_strings]
 
 
-class _Option(NamedTuple):
-    flags: tuple[str, ...]
-    told: str
-    #: Whether a word of its own follows, and which there are if not just any.
-    takes: bool
-    choices: tuple[str, ...]
+def _told(option: argparse.Action) -> str:
+    return (option.help or "").replace("%(default)s", str(option.default)).partition(";")[0]
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
-    for each in parser._actions:
-        if each.option_strings:
-            told = (each.help or "").replace("%(default)s", str(each.default)).partition(";")[0]
-            # Languages may be written in many ways, so that they are no choices to argparse.
-            choices = LANGUAGES if each.dest == "language" else tuple(map(str, each.choices or ()))
-            yield _Option(tuple(each.option_strings), told, each.nargs != 0, choices)
+def _choices(option: argparse.Action) -> str:
+    """Languages may be written in many ways, so that they are no choices to argparse."""
+    return " ".join(LANGUAGES if option.dest == "language" else map(str, option.choices or ()))
 
 
 Commands = Mapping[str, argparse.ArgumentParser]
@@ -39,12 +32,11 @@ Commands = Mapping[str, argparse.ArgumentParser]
 def _bash(commands: Commands) -> str:
     values, options = [], []
     for name, parser in commands.items():
-        declared = [*_options(parser)]
-        for each in (each for each in declared if each.takes):
-            pattern = "|".join(f"{name}:{flag}" for flag in each.flags)
-            words = f'-W "{" ".join(each.choices)}"' if each.choices else "-f"
+        for each in (each for each in _options(parser) if each.nargs != 0):  # a word of its own follows
+            pattern = "|".join(f"{name}:{flag}" for flag in each.option_strings)
+            words = f'-W "{choices}"' if (choices := _choices(each)) else "-f"
             values.append(f'        {pattern}) COMPREPLY=($(compgen {words} -- "$word")); return ;;')
-        flags = " ".join(flag for each in declared for flag in each.flags)
+        flags = " ".join(flag for each in _options(parser) for flag in each.option_strings)
         options.append(f'        {name}) options="{flags}" ;;')
     lines = "\n".join
     return f"""\
@@ -68,11 +60,11 @@ complete -o filenames -F _microbp microbp
 
 
 def _zsh(commands: Commands) -> str:
-    def spec(option: _Option) -> str:
-        told = option.told.replace("[", "(").replace("]", ")").replace(":", " -")
-        value = f":value:({' '.join(option.choices)})" if option.choices else ":value:_files"
-        value = value if option.takes else ""
-        return " ".join(shlex.quote(f"{flag}[{told}]{value}") for flag in option.flags)
+    def spec(option: argparse.Action) -> str:
+        told = _told(option).replace("[", "(").replace("]", ")").replace(":", " -")
+        value = f":value:({choices})" if (choices := _choices(option)) else ":value:_files"
+        value = value if option.nargs != 0 else ""
+        return " ".join(shlex.quote(f"{flag}[{told}]{value}") for flag in option.option_strings)
 
     pairs = (f"{name}:{each.description}" for name, each in commands.items())
     told = "\n".join(f"        {shlex.quote(pair)}" for pair in pairs)
@@ -103,11 +95,11 @@ def _fish(commands: Commands) -> str:
         told = _in_fish(parser.description)
         lines.append(f"complete -c microbp -n __fish_use_subcommand -f -a {name} -d {told}")
         for each in _options(parser):
-            flags = " ".join(
-                f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in each.flags
-            )
-            value = f" -x -a {_in_fish(' '.join(each.choices))}" if each.choices else " -r" * each.takes
-            told = f"{flags}{value} -d {_in_fish(each.told)}"
+            names = [flag.removeprefix("-") for flag in each.option_strings]
+            flags = " ".join(f"-l {name[1:]}" if name[0] == "-" else f"-s {name}" for name in names)
+            choices = _choices(each)
+            value = f" -x -a {_in_fish(choices)}" if choices else " -r" * (each.nargs != 0)
+            told = f"{flags}{value} -d {_in_fish(_told(each))}"
             lines.append(f"complete -c microbp -n '__fish_seen_subcommand_from {name}' {told}")
     return "\n".join(lines) + "\n"
 
@@ -120,21 +112,13 @@ def _in_fish(text: str | None) -> str:
 SHELLS: dict[str, Callable[[Commands], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+@command({"shell": {"choices": SHELLS, "metavar": "SHELL", "help": ", ".join(SHELLS)}})
+def completion(args: argparse.Namespace) -> Result:
+    """Print a script that completes commands and options in a shell.
 
-
-def _run(args: argparse.Namespace) -> Result:
+    source <(microbp completion bash)      for now; put the line into ~/.bashrc to keep it
+    source <(microbp completion zsh)       after compinit, in ~/.zshrc
+    microbp completion fish > ~/.config/fish/completions/microbp.fish
+    """
     write(SHELLS[args.shell](args.commands), end="")
     return Result(0)
-
-
-COMMAND = Command(
-    "completion",
-    "print a script that completes commands and options in a shell",
-    "source <(microbp completion bash)      for now; put the line into ~/.bashrc to keep it\n"
-    "source <(microbp completion zsh)       after compinit, in ~/.zshrc\n"
-    "microbp completion fish > ~/.config/fish/completions/microbp.fish",
-    _declare,
-    _run,
-)

@@ -9,22 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose, explain, step
-from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
-from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
-from microbp.errors import NoGradientError
+import microbp
+from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value
+from microbp.cli.command import Arguments, CommandError, Result, command, destination, nearest, writing
+from microbp.cli.script import Script, ScriptFailed, of_script, run_script
 from microbp.files import write_file
 from microbp.text import language, write
-
-__all__ = ["DIAGNOSE", "EXPLAIN", "STEP", "declare_language"]
-
-
-def declare_language(parser: argparse.ArgumentParser) -> None:
-    """``--language``."""
-    parser.add_argument(
-        "--language", type=_language, default="en", metavar="LANGUAGE",
-        help="English or Chinese: en or zh (default: en)",
-    )  # fmt: skip
 
 
 def _language(word: str) -> str:
@@ -32,6 +22,12 @@ def _language(word: str) -> str:
         return language(word)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+LANGUAGE: Arguments = {"--language": {
+    "type": _language, "default": "en", "metavar": "LANGUAGE",
+    "help": "English or Chinese: en or zh (default: en)",
+}}  # fmt: skip
 
 
 def _rate(text: str) -> float:
@@ -51,49 +47,46 @@ def _columns(most: int) -> int:
 
 
 # --------------------------------------------------------------------------------------------- step
-def _declare_step(parser: argparse.ArgumentParser) -> None:
-    declare_script(parser)
-    parser.add_argument(
-        "-c", "--command", action="append", default=[], metavar="COMMAND",
-        help="a command of the shell to begin with; may be given several times",
-    )  # fmt: skip
+@command({
+    **of_script(),
+    "-c --command": {
+        "action": "append", "default": [], "metavar": "COMMAND",
+        "help": "a command of the shell to begin with; may be given several times",
+    },
+})  # fmt: skip
+def step(args: argparse.Namespace) -> Result:
+    """Step through a backward pass in the terminal, forwards and back.
 
-
-def _step(args: argparse.Namespace) -> Result:
+    microbp step net.py                            run net.py, then step
+    microbp step net.py --root loss -c 'watch w1'  from loss, with a watch set
+    microbp step net.py -- --seed 3                with an option of net.py itself
+    microbp step net.py < commands.txt             exit status 1 if one was refused
+    """
     script = run_script(args.script, args.arguments)
-    try:
-        refused = step(script.root(args.root), script.namespace, commands=args.command)
-    except NoGradientError as error:
-        raise CommandError(f"{error}; name another value with --root") from None
+    refused = microbp.step(script.root(args.root), script.namespace, commands=args.command)
     return Result(1 if refused else 0)
 
 
-STEP = Command(
-    "step",
-    "step through a backward pass in the terminal, forwards and back",
-    "microbp step net.py                            run net.py, then step\n"
-    "microbp step net.py --root loss -c 'watch w1'  from loss, with a watch set\n"
-    "microbp step net.py -- --seed 3                with an option of net.py itself\n"
-    "microbp step net.py < commands.txt             exit status 1 if one was refused",
-    _declare_step,
-    _step,
-)
-
-
 # ------------------------------------------------------------------------------------------ explain
-def _declare_explain(parser: argparse.ArgumentParser) -> None:
-    declare_script(
-        parser, output="write it into this file", name="the value whose gradient is explained, such as w5"
-    )
-    declare_language(parser)
-    parser.add_argument("--rate", type=_rate, metavar="RATE", help="show the update step, too")
-    parser.add_argument(
-        "--markdown", action="store_true",
-        help="Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",
-    )  # fmt: skip
+@command({
+    **of_script(
+        output="write it into this file", name="the value whose gradient is explained, such as w5"
+    ),
+    **LANGUAGE,
+    "--rate": {"type": _rate, "metavar": "RATE", "help": "show the update step, too"},
+    "--markdown": {
+        "action": "store_true",
+        "help": "Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",
+    },
+}, gives="the derivation")  # fmt: skip
+def explain(args: argparse.Namespace) -> Result:
+    """Derive one gradient by the chain rule, in symbols and numbers.
 
-
-def _explain(args: argparse.Namespace) -> Result:
+    microbp explain net.py w5                      how w5 acts on the loss
+    microbp explain net.py w1 --root E --rate 0.5  and the update step
+    microbp explain net.py w1 --language zh -o w1.md
+    microbp explain net.py w5 --json               its lines and their values
+    """
     if args.output is not None:
         destination(args, ())
     script = run_script(args.script, args.arguments)
@@ -107,11 +100,10 @@ def _explain(args: argparse.Namespace) -> Result:
         told = f"{each} went to the script as an argument of its own; one value is explained at a time"
         print(f"microbp: {told}", file=sys.stderr)
     try:
-        found = explain(graph, args.name, names=script.namespace, language=args.language, rate=args.rate)
+        options = {"names": script.namespace, "language": args.language, "rate": args.rate}
+        found = microbp.explain(graph, args.name, **options)
     except KeyError:
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
-    except NoGradientError as error:
-        raise CommandError(f"{error}; name another value with --root") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
     markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
@@ -130,26 +122,15 @@ def _explain(args: argparse.Namespace) -> Result:
     return Result(0 if found.ok else 1, record)
 
 
-EXPLAIN = Command(
-    "explain",
-    "derive one gradient by the chain rule, in symbols and numbers",
-    "microbp explain net.py w5                      how w5 acts on the loss\n"
-    "microbp explain net.py w1 --root E --rate 0.5  and the update step\n"
-    "microbp explain net.py w1 --language zh -o w1.md\n"
-    "microbp explain net.py w5 --json               its lines and their values",
-    _declare_explain,
-    _explain,
-    "the derivation",
-)
-
-
 # ----------------------------------------------------------------------------------------- diagnose
-def _declare_diagnose(parser: argparse.ArgumentParser) -> None:
-    declare_script(parser)
-    declare_language(parser)
+@command({**of_script(), **LANGUAGE}, gives="the findings")
+def diagnose(args: argparse.Namespace) -> Result:
+    """Say what is wrong with the gradients of a script, and what to try.
 
-
-def _diagnose(args: argparse.Namespace) -> Result:
+    microbp diagnose net.py                exit status 1 if there is a finding
+    microbp diagnose net.py --root loss --language zh
+    microbp diagnose net.py --json         findings as data
+    """
     try:
         script = run_script(args.script, args.arguments)
     except ScriptFailed as failed:
@@ -157,7 +138,7 @@ def _diagnose(args: argparse.Namespace) -> Result:
         error = failed.__context__
         if isinstance(error, NotFinite | UndefinedOperation):
             sys.stderr.flush()
-            diagnose(error, steps=failed.losses, names={}, language=args.language)
+            microbp.diagnose(error, steps=failed.losses, names={}, language=args.language)
         raise
     found = _found(script, args.root, {"names": script.namespace, "language": args.language, "show": False})
     found.table(_columns(100)).show()
@@ -168,22 +149,10 @@ def _diagnose(args: argparse.Namespace) -> Result:
 def _found(script: Script, root: str | None, options: dict[str, Any]) -> Diagnosis:
     """Of a loop the step that went wrong first is told of; if its gradients did, the one before the loss."""
     if root is not None:
-        return diagnose(script.root(root), **options)
+        return microbp.diagnose(script.root(root), **options)
     tried: Sequence[Value | Graph] = script.passes.bad or [script.root()]
     for loss in tried:
-        found = diagnose(loss, steps=script.passes.losses, **options)
+        found = microbp.diagnose(loss, steps=script.passes.losses, **options)
         if "not finite" in {each.kind for each in found.findings}:
             break
     return found
-
-
-DIAGNOSE = Command(
-    "diagnose",
-    "say what is wrong with the gradients of a script, and what to try",
-    "microbp diagnose net.py                exit status 1 if there is a finding\n"
-    "microbp diagnose net.py --root loss --language zh\n"
-    "microbp diagnose net.py --json         findings as data",
-    _declare_diagnose,
-    _diagnose,
-    "the findings",
-)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import microbp
 from microbp import Graph, MicrobpError, Value
-from microbp.cli.command import Command, CommandError, Result, destination, writing
-from microbp.cli.script import declare_script, run_script
+from microbp.cli.command import Arguments, CommandError, Result, command, destination, writing
+from microbp.cli.script import of_script, run_script
 from microbp.text import write
-
-__all__ = ["DRAW", "PAGE", "drawings"]
 
 #: Each option as argparse takes it. What is not given is left to the function that draws.
 VIEW: dict[str, dict[str, Any]] = {
@@ -55,9 +53,8 @@ VIEW: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _declare_view(parser: argparse.ArgumentParser, names: Iterable[str] = tuple(VIEW)) -> None:
-    for name in names:
-        parser.add_argument(_flag(name), dest=name, **VIEW[name])
+def _view(*names: str) -> Arguments:
+    return {_flag(name): {"dest": name, **VIEW[name]} for name in names}
 
 
 def _flag(name: str) -> str:
@@ -113,62 +110,59 @@ def drawings() -> Any:
 
 
 # --------------------------------------------------------------------------------------------- draw
-def _declare_draw(parser: argparse.ArgumentParser) -> None:
-    declare_script(
-        parser, output="an .svg, .png, .pdf or .dot file (default: the script's name with .svg, here); "
-        "a .gif shows the whole backward pass",
-    )  # fmt: skip
-    _declare_view(parser)
+@command({
+    **of_script(
+        output="an .svg, .png, .pdf or .dot file (default: the script's name with .svg, here); "
+        "a .gif shows the whole backward pass"
+    ),
+    **_view(*VIEW),
+}, gives="what was written")  # fmt: skip
+def draw(args: argparse.Namespace) -> Result:
+    """Draw the graph of a value in a script, with every gradient.
 
-
-def _draw(args: argparse.Namespace) -> Result:
+    microbp draw net.py                     the value that had backward() called last
+    microbp draw net.py --root loss -o loss.png --fold none
+    microbp draw net.py -o pass.gif         the backward pass, step by step
+    microbp draw net.py --hide w1 --hide w5 -o sheet.pdf            an exercise sheet
+    microbp draw net.py --hide w1 --hide w5 --answers -o key.pdf    and its key
+    """
     viz = drawings()
     path = destination(args, [*viz.Drawing.suffixes, ".gif"])
-    draw, what = viz.draw, "a drawing"
+    drawn, what = viz.draw, "a drawing"
     if path.suffix.lower() == ".gif":
-        draw, what = viz.animate, "a GIF of the whole pass"
+        drawn, what = viz.animate, "a GIF of the whole pass"
     elif args.step is not None:
-        draw, what = viz.draw_step, "a single step"
-    options = _tried(args, draw, what, engine=path.suffix.lower() != ".dot")
+        drawn, what = viz.draw_step, "a single step"
+    options = _tried(args, drawn, what, engine=path.suffix.lower() != ".dot")
     graph = run_script(args.script, args.arguments).graph(args.root)
     with _refused(f"cannot draw {graph.root.name}"):
         if "findings" in options:
             options["findings"] = microbp.diagnose(graph, names={}, show=False)
-        drawing = draw(graph, **options)
+        drawing = drawn(graph, **options)
         with writing(path):
             drawing.save(path)
-    if draw is viz.animate:
+    if drawn is viz.animate:
         told, record = f"{drawing.frames} steps", {"steps": drawing.frames}
     else:
         values, boxes = drawing.picture.values, len(drawing.picture.boxes)
         told, record = f"{values:,} values in {boxes:,} boxes", {"values": values, "boxes": boxes}
     write(f"Written: {path} ({told})")
-    if draw is viz.draw and all(node.grad is None for node in graph):
+    if drawn is viz.draw and all(node.grad is None for node in graph):
         write(f"No gradient is shown: the script does not call {graph.root.name}.backward().")
     return Result(0, {"written": path, **record})
 
 
-DRAW = Command(
-    "draw",
-    "draw the graph of a value in a script, with every gradient",
-    "microbp draw net.py                     the value that had backward() called last\n"
-    "microbp draw net.py --root loss -o loss.png --fold none\n"
-    "microbp draw net.py -o pass.gif         the backward pass, step by step\n"
-    "microbp draw net.py --hide w1 --hide w5 -o sheet.pdf            an exercise sheet\n"
-    "microbp draw net.py --hide w1 --hide w5 --answers -o key.pdf    and its key",
-    _declare_draw,
-    _draw,
-    "what was written",
-)
-
-
 # --------------------------------------------------------------------------------------------- page
-def _declare_page(parser: argparse.ArgumentParser) -> None:
-    declare_script(parser, output="the HTML file (default: the script's name with .html, in this folder)")
-    _declare_view(parser, ("title", "engine"))
+@command({
+    **of_script(output="the HTML file (default: the script's name with .html, in this folder)"),
+    **_view("title", "engine"),
+}, gives="what was written")  # fmt: skip
+def page(args: argparse.Namespace) -> Result:
+    """Write a page that steps through the backward pass of a value in a script.
 
-
-def _page(args: argparse.Namespace) -> Result:
+    microbp page net.py -o step.html       the value that had backward() called last
+    microbp page net.py --root loss
+    """
     viz = drawings()
     path = destination(args, viz.Page.suffixes)
     options = _tried(args, viz.page, "a page")
@@ -179,14 +173,3 @@ def _page(args: argparse.Namespace) -> Result:
         made.save(path)
     write(f"Written: {path} ({made.values:,} values, {made.steps:,} steps); open it in a browser")
     return Result(0, {"written": path, "values": made.values, "steps": made.steps})
-
-
-PAGE = Command(
-    "page",
-    "write a page that steps through the backward pass of a value in a script",
-    "microbp page net.py -o step.html       the value that had backward() called last\n"
-    "microbp page net.py --root loss",
-    _declare_page,
-    _page,
-    "what was written",
-)

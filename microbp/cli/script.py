@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import linecache
 import math
@@ -17,12 +16,10 @@ from typing import Any
 
 from microbp import Graph, Value
 from microbp.calls import user_locals, user_scope, user_site
-from microbp.cli.command import CommandError, nearest
+from microbp.cli.command import Arguments, CommandError, nearest
 from microbp.graph import as_recorded
 from microbp.record import with_sites
 from microbp.text import did_you_mean
-
-__all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
 
 #: What a script from the standard input is called.
 STDIN = "/dev/stdin"
@@ -107,26 +104,28 @@ class Script:
         return Graph(self.root(name), names=self.namespace)
 
 
-def declare_script(parser: argparse.ArgumentParser, output: str = "", **further: str) -> None:
+def of_script(output: str = "", **further: str) -> Arguments:
     """The arguments of every command that runs a script; :func:`run_script` takes them.
 
     ``output`` is the help of ``--output``, if it writes a file; ``further`` are the arguments that stand
     between the script and its own, each with its help.
     """
-    told = "a Python script, run as python would run it; - is one from the standard input"
-    parser.add_argument("script", type=lambda path: STDIN if path == "-" else path, help=told)
-    for name, told in further.items():
-        parser.add_argument(name, metavar=name.upper(), help=told)
-    parser.add_argument(
-        "arguments", nargs="*", default=[], metavar="ARGUMENT",
-        help="arguments of the script; what begins with a dash stands behind --",
-    )  # fmt: skip
-    parser.add_argument(
-        "--root", metavar="NAME", help="the variable that holds the value (default: the last one that had "
-        "backward() called)",
-    )  # fmt: skip
-    if output:
-        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
+    return {
+        "script": {
+            "type": lambda path: STDIN if path == "-" else path,
+            "help": "a Python script, run as python would run it; - is one from the standard input",
+        },
+        **{name: {"metavar": name.upper(), "help": told} for name, told in further.items()},
+        "arguments": {
+            "nargs": "*", "default": [], "metavar": "ARGUMENT",
+            "help": "arguments of the script; what begins with a dash stands behind --",
+        },
+        "--root": {
+            "metavar": "NAME",
+            "help": "the variable that holds the value (default: the last one that had backward() called)",
+        },
+        **({"-o --output": {"type": Path, "metavar": "FILE", "help": output}} if output else {}),
+    }  # fmt: skip
 
 
 def run_script(path: str, arguments: Sequence[str] = ()) -> Script:

@@ -21,15 +21,13 @@ from typing import Any, NamedTuple
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node, cached_property
 from microbp.labels import text_of
-from microbp.notation import ATOM, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
+from microbp.notation import ATOM, DOTS, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
 #: How many significant digits a rounded number in a formula has; one with fewer is exact.
 DIGITS = 9
-
-ELLIPSIS = Math("…", r"\dots")
 
 
 def number(x: float) -> Math:
@@ -162,7 +160,7 @@ class Formulas:
         #: The nodes that stand in it by what they are computed from.
         self.written: set[int] = set()
         #: What is left out of a long list.
-        self.dots = self.word("…", math.nan, ELLIPSIS)
+        self.dots = self.word("…", math.nan, DOTS)
 
     def word(self, name: str, *meaning: Any) -> ast.expr:
         """A word for a number, and for a text of our own."""

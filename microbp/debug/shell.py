@@ -478,12 +478,9 @@ class Shell(cmd.Cmd):
         node = self.place.find(text)
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
-        found = verdicts(node, self.graph.data.tolist())
-        told = zip(node.operand_words, node.local_derivatives, found, strict=True)
-        rows = [
-            (words, stated, each.measured, ": ".join(filter(None, (each.word, each.why))))
-            for words, stated, each in told if each is not None
-        ]  # fmt: skip
+        words, found = node.operand_words, verdicts(node, self.graph.data.tolist())
+        told = ((words[at], stated, found[at]) for at, _, stated in node.edges)
+        rows = [(*pair, one.measured, ": ".join(filter(None, (one.word, one.why)))) for *pair, one in told]
         title = f"local derivatives of {plain_name(node.name)}, recorded and measured"
         self._table(title, ("operand", ">recorded", ">measured", "verdict"), rows)
 

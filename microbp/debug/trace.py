@@ -392,8 +392,8 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
         if _form(mine) != _form(other):
             unlike[position] = "structure", *told
             continue
-        for left, right in zip(mine.operands, other.operands, strict=True):
-            if not isinstance(left, int) or not isinstance(right, int) or pairs.get(left) == right:
+        for left, right in zip(mine.read, other.read, strict=True):
+            if pairs.get(left) == right:
                 continue
             if left not in pairs and right not in back:
                 pairs[left], back[right] = right, left

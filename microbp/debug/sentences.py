@@ -1,22 +1,61 @@
-"""What is found, and how it is said in English and in Chinese: kinds, causes with their advice, sentences.
+"""What the debugger says, in English and in Chinese: the sentences of a derivation and of a diagnosis."""
 
-A ``Finding`` is a plain record; a ``Diagnosis`` has them all, or says that nothing was found, and what was
-looked at.
-"""
-
-from __future__ import annotations
-
-import math
-import re
-import string
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from microbp.calls import line_of
-from microbp.graph import Node
-from microbp.text import Shown, Table, language, sentence
+# ruff: noqa: E501 (a sentence of a table stands on one line)
+#: The sentences of a derivation; what stands in braces is filled in, a formula as a formula.
+DERIVATION: dict[str, tuple[str, str]] = {
+    "title": ("{gradient}: how {value} acts on {loss}", "{gradient}：{value} 如何影响 {loss}"),
+    "key": ("{w} is weight i of neuron k in {layer}, {b} its bias, {z} its weighted input, {h} its output", "记 {layer} 中第 k 个神经元（从 0 数起）的第 i 个权重为 {w}，偏置为 {b}，加权输入为 {z}，输出为 {h}"),
+    "key further": ("; names with {number} belong to {layer}", "；编号 {number} 对应 {layer}"),
+    "key end": (".", "。"),
+    "key plain": ("z1[k] is the weighted input of neuron k in layer 1, h1[k] its output, and so on for other layers", "z1[k] 是第 1 层第 k 个神经元的加权输入，h1[k] 是其输出，其余各层类推"),
+    "key call": (" #2 marks the second call, sample or net, and so on.", "#2 表示第二次调用（或第二个样本、第二个网络），依此类推。"),
+    "sigmoid": ("Here 1/(1 + exp(−z)) is written σ(z); its derivative is σ(z)·(1 − σ(z)).", "下文把 1/(1 + exp(−z)) 记作 σ(z)，其导数为 σ(z)·(1 − σ(z))。"),
+    "softmax": ("That is the softmax of {below} minus its target: {p} − {t}.", "这正是 {below} 的 softmax 输出减去目标值：{p} − {t}。"),
+    "softmax scaled": ("In the parentheses stands the softmax of {below} minus its target: {p} − {t}.", "括号中正是 {below} 的 softmax 输出减去目标值：{p} − {t}。"),
+    "independent": ("{loss} does not depend on {value}: no path leads from {loss} to {value}, so {gradient} = 0, and a backward pass leaves its gradient as it was.", "{loss} 与 {value} 无关：从 {loss} 出发没有任何一条路径能到达 {value}，因此 {gradient} = 0，反向传播不会改动它的梯度。"),
+    "itself": ("{loss} changes with itself one to one.", "{loss} 对自身求导，结果为 1。"),
+    "direct": ("{value} acts on {loss} directly. {definition}, so", "{value} 直接影响 {loss}：由 {definition}，得"),
+    "one path": ("{value} acts on {loss} along a single path, {path}. By the chain rule", "{value} 只沿一条路径影响 {loss}：{path}。根据链式求导法则，"),
+    "some paths": ("{value} acts on {loss} along {count} paths. By the chain rule the gradient is the sum over them:", "{value} 沿 {count} 条路径影响 {loss}。根据链式求导法则，总的梯度是各条路径之和："),
+    "many paths": ("{value} acts on {loss} along {count} paths, too many to write each out. They are collected where they meet: {delta} stands for the gradient of {loss} at such a node, and is a sum over the nodes just above it.", "{value} 沿 {count} 条路径影响 {loss}，不便逐条写出。把 {loss} 在路径汇合处的梯度记为 {delta}，每个 {delta} 只需对紧邻的上一层求和，从后往前逐层推得。"),
+    "one way": ("{value} acts on {loss} by way of {path}. By the chain rule", "{value} 经由 {path} 影响 {loss}。根据链式求导法则，"),
+    "long way": ("{value} acts on {loss} by a way too long for one line. It is cut into pieces: {delta} stands for the gradient of {loss} at the end of each.", "{value} 影响 {loss} 的路径太长，需分段来写：把 {loss} 在各段端点的梯度记为 {delta}。"),
+    "common": ("What the paths have in common stands outside the parentheses:", "把各路径公共的因子提到括号外："),
+    "first": ("({count}) First {factor}. {definition}, so", "（{count}）先求 {factor}。由 {definition}，得"),
+    "next": ("({count}) Then {factor}. {definition}, so", "（{count}）再求 {factor}。由 {definition}，得"),
+    "last": ("({count}) Last {factor}. {definition}, so", "（{count}）最后求 {factor}。由 {definition}，得"),
+    "factors above": ("The other factors are found in the same way; their numbers stand in the lines below.", "其余因子求法相同，数值直接代入下面各式。"),
+    "contributions": ("{below} enters {above} in {count} places; their contributions are added.", "{below} 在 {above} 中出现 {count} 次，各处的贡献要相加。"),
+    "branch": ("Here {rule} has {condition}.", "此处 {rule} 满足 {condition}。"),
+    "branch not": ("Here {rule} does not have {condition}.", "此处 {rule} 不满足 {condition}。"),
+    "largest": ("Here {below} is the largest, and takes all.", "此处 {below} 最大，梯度全部归它。"),
+    "tie": ("Here {count} are the largest, {below} among them, and share.", "此处有 {count} 个并列最大（{below} 是其中之一），平分梯度。"),
+    "not largest": ("Here {below} is not the largest: {other} is.", "此处最大的是 {other}，不是 {below}。"),
+    "digits": ("In these digits the formula gives {shown}; computed so as to keep its digits it is {value}.", "按所示位数直接代入会得到 {shown}；用不损失精度的算法得 {value}。"),
+    "product": ("Multiplied together:", "把各因子相乘，得到"),
+    "paths": ("Path by path:", "逐条路径相乘："),
+    "sum": ("Added up:", "再把各路径相加："),
+    "given": ("The backward pass has found these {delta} in the same way:", "以下各 {delta} 由反向传播以同样的方法算出："),
+    "deltas": ("From the loss down:", "从代价开始，自后向前："),
+    "hidden": ("The last number is the sum of the others, {count} in number.", "最后一个数是其余 {count} 项之和。"),
+    "hidden one": ("The last number is that of the remaining term.", "最后一个数是其余那一项。"),
+    "zero factor": ("The gradient is 0 because of the factor {factor} = 0.", "梯度为 0，原因是因子 {factor} = 0。"),
+    "cancelled": ("The gradient is 0: the contributions cancel.", "梯度为 0：各项贡献恰好抵消。"),
+    "underflow": ("The gradient is 0: no factor is, but their product is below the smallest float.", "梯度为 0：没有因子为 0，但乘积小于浮点数所能表示的最小值（下溢）。"),
+    "nan": ("The gradient is nan; the first value that is nan is {node}.", "梯度为 nan；最先出现 nan 的是 {node}。"),
+    "nan factor": ("The gradient is nan, though no value is: it comes from {factor} = {number}.", "梯度为 nan，而各个值都不是 nan：它来自 {factor} = {number}。"),
+    "frozen": ("{value} is frozen: a backward pass leaves it without a gradient.", "{value} 已被冻结（requires_grad 为 False），反向传播不会给它梯度。"),
+    "update": ("One step of gradient descent with the learning rate {rate}:", "取学习率 {rate}，沿梯度的反方向更新："),
+    "matrix": ("The matrix form: {scalars} scalars became {operations} array operations", "矩阵形式：{scalars} 个标量合并为 {operations} 个数组运算"),
+    "matrix forward": ("Forward, with a row for each sample of a batch:", "前向传播（每个样本占一行）："),
+    "matrix deltas": ("Backward. J is the sum of the samples' costs, δ its derivative by a weighted input:", "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数："),
+    "matrix gradients": ("And from these the gradients, summed over the samples:", "由此得到各参数的梯度（对样本求和）："),
+    "matrix agrees": ("At the recorded sample all {count} derivatives were computed by these lines, and agree with the engine's.", "在录制的样本上用以上各式算出全部 {count} 个导数，与引擎的结果一致。"),
+    "agrees": ("Every line was computed again from the recorded numbers, and agrees with the engine's.", "以上每一行都由记录的数重新算过，与引擎的结果一致。"),
+    "via": ("via {path}", "经 {path}"),
+    "wrong": ("WRONG: this derivation and the engine disagree. Is a rule wrong, or was a number changed after it was used?", "有误：推导与引擎的结果不一致。可能是某条求导规则有错，或某个数在使用之后被改动过："),
+    "differs": ("{label}: the formula gives {value}, the engine has {engine}{where}", "{label}：按公式应为 {value}，引擎却是 {engine}{where}"),
+}  # fmt: skip
 
 #: The Chinese words for the kinds of findings.
 KINDS = {
@@ -28,7 +67,6 @@ KINDS = {
 #: A cause in one language, with room for its facts: a word; what was seen (where an operation is to blame for
 #: a gradient, a sentence of that kind completes it); and what to try.
 Cause = tuple[str, str, str]
-# ruff: disable[E501]  (a sentence of a table stands on one line)
 #: Each cause in English and in Chinese. Its English word is its name.
 CAUSES: dict[str, tuple[Cause, Cause]] = {
     "dead": (("dead {rule}", "{what} is flat below 0, and its input is {at}", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right"),
@@ -141,8 +179,8 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("爆炸", "第 {n} 步的梯度范数为 {x}；中位数为 {middle}。", "按中位数的几倍裁剪，或检查那一步的样本")),
 }
 
-#: Sentences and their parts, in English and in Chinese.
-SENTENCES: dict[str, tuple[str, str]] = {
+#: The sentences of a diagnosis, and their parts.
+DIAGNOSIS: dict[str, tuple[str, str]] = {
     # What an operation has done to a gradient.
     "zero gradient": ("{op}: {why}[, and likewise at {alike} more node{alike:s}][; elsewhere it is lost at {elsewhere}]. Gradient 0: {names}.",
         "{op}：{why}[，另有 {alike} 个节点同样如此][；在别处消失于 {elsewhere}]。梯度为 0：{names}。"),
@@ -201,268 +239,3 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "epoch": ("epoch", "轮"),
     "one step": ("step", "步"),
 }  # fmt: skip
-# ruff: enable[E501]
-
-
-class _Filled(string.Formatter):
-    """Floats have five digits; ``{n} value{n:s}`` is in the plural where it must be, ``come{n:v}`` a verb.
-
-    What stands in brackets is left out where a fact in it is empty, or 0 things; a rate of 0.0 is told.
-    """
-
-    def vformat(self, template: str, args: Sequence[Any], facts: Mapping[str, Any]) -> str:
-        def kept(part: re.Match[str]) -> str:
-            needed = (name.partition(".")[0] for _, name, *_ in self.parse(part[1]) if name)
-            return part[1] * all(facts[each] or isinstance(facts[each], float) for each in needed)
-
-        return super().vformat(re.sub(r"\[(.*?)\]", kept, template), args, facts)
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if format_spec in ("s", "v") and isinstance(value, int):
-            return "s" * ((value != 1) == (format_spec == "s"))
-        return format(value, ".5g" if isinstance(value, float) and not format_spec else format_spec)
-
-_FILLED = _Filled()
-
-
-class Words:
-    """A language, and what is said in it."""
-
-    def __init__(self, word: str) -> None:
-        self.language = language(word)
-        self._column = ("en", "zh").index(self.language)
-
-    def __call__(self, key: str, **facts: object) -> str:
-        """A sentence with its facts."""
-        return _FILLED.format(SENTENCES[key][self._column], **facts)
-
-    def finding(
-        self, kind: str, key: str, about: Node | str = "", parameters: Iterable[str] = (),
-        numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, **facts: Any,
-    ) -> Finding:  # fmt: skip
-        """The finding about a node, or what is called so, with the sentences of a cause of the table."""
-        names, node, position, unit = tuple(parameters), str(about), None, ""
-        if isinstance(about, Node):
-            facts, site = {"op": self.spoken(about), **facts}, about.site or site
-            node, position, unit = about.name, about.position, about.unit
-        facts = {"names": self.in_parts(names), **facts}
-        row = (_FILLED.format(x, **facts) for x in (CAUSES[key][0][0], *CAUSES[key][self._column]))
-        cause, word, what, advice = row
-        about_it = names, tuple(numbers), unit, word, self.language
-        return Finding(kind, cause, node, position, site, what, advice, *about_it)
-
-    def collapsed(self, findings: Iterable[Finding], most: int = 3) -> Iterator[Finding]:
-        """The findings, where more than ``most`` of one cause in one layer become one."""
-        alike: dict[tuple[str, str, str], list[Finding]] = {}
-        for each in findings:
-            layer = (each.unit or each.node).rpartition(".neurons.")[0]
-            alike.setdefault((each.kind, each.cause, layer or each.unit), []).append(each)
-        for first, *others in alike.values():
-            more = self("likewise", more=self.listed((each.where for each in others), 3))
-            names = dict.fromkeys(name for each in (first, *others) for name in each.parameters)
-            together = first._replace(what=first.what + more, parameters=tuple(names))
-            yield from [together] if len(others) >= most else [first, *others]
-
-    def listed(self, names: Iterable[str], most: int = 4) -> str:
-        """``a, b, c, d and 7 more``."""
-        several = list(names)
-        return self("list", names=", ".join(several[:most]), n=max(0, len(several) - most))
-
-    def in_parts(self, names: Iterable[str]) -> str:
-        """Parameters; several of one part of a module as that part: ``w, layers.0.neurons.1.*``."""
-        parts: dict[str, list[str]] = {}
-        for each in names:
-            parts.setdefault(part_of(each), []).append(each)
-        return self.listed(held[0] if len(held) == 1 else f"{part}.*" for part, held in parts.items())
-
-    def spoken(self, node: Node) -> str:
-        """``relu at h1 of net.layers.0.neurons.2``: an operation, its node and its unit."""
-        return self("of", rule=node.operation, node=node.name, unit=node.unit)
-
-
-def part_of(name: str) -> str:
-    """The part of a module to which a parameter belongs: ``layers.0.neurons.2``; else the name."""
-    path = name.split(".")
-    while len(path) > 1 and path[-1].isdigit():
-        path.pop()
-    return ".".join(path[:-1]) or name
-
-
-# -------------------------------------------------------------------------------------- what is found
-#: So many findings are shown; ``findings`` has all. The longest line of the sentences.
-SHOWN, WIDTH = 20, 100
-#: A neuron is mostly saturated, which is worth a finding, if it is so for this part of the samples.
-MOSTLY = 0.9
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, or worth knowing, about a loss, a net or a run."""
-
-    #: What kind of thing: ``zero gradient``, ``huge gradient``, ``not finite``, ``neuron``, …
-    kind: str
-    #: Why, in a word or two: ``dead relu``, ``underflow``, ``division by a small number``, …
-    cause: str
-    #: The node where it began, by its name in the graph; a neuron's path; empty where there is none.
-    node: str
-    #: Its position in the graph, if it has one.
-    position: int | None
-    #: ``file:line`` of the user's code that made the node, if it was recorded.
-    site: str | None
-    #: What was seen, in sentences with the numbers.
-    what: str
-    #: What to try.
-    advice: str
-    #: The names of the parameters that it concerns.
-    parameters: tuple[str, ...] = ()
-    #: The numbers it rests on, by what they are.
-    numbers: tuple[tuple[str, float], ...] = ()
-    #: The module or group that the node belongs to, whichever call it was; empty for none.
-    unit: str = ""
-    #: The cause in the language of the sentences; kind and cause are English in any.
-    word: str = ""
-    language: str = "en"
-
-    @property
-    def where(self) -> str:
-        """The node, and its unit: ``v12 of net.layers.0.neurons.1``; a dash for no node."""
-        return Words(self.language)("of", rule="", node=self.node or "-", unit=self.unit)
-
-    @property
-    def line(self) -> str:
-        """``file:line`` relative to the current directory; a dash where it is not known."""
-        return "-" if self.site is None else line_of(self.site)
-
-    def __str__(self) -> str:
-        words = Words(self.language)
-        at = words("at", where=self.where if self.node else "", line=self.line if self.site else "")
-        return f"{self.word or self.cause}{at}: {self.what} {words('try', advice=self.advice)}"
-
-
-class Remark(str):
-    """What is worth knowing and no fault; another text says what was looked at."""
-
-    __slots__ = ()
-
-
-class LayerRow(NamedTuple):
-    """The gradients of one layer, or of one call of a repeated module."""
-
-    name: str
-    #: How many gradients.
-    gradients: int
-    #: The root of their mean square.
-    rms: float
-
-
-class NeuronRow(NamedTuple):
-    """One activation, over all samples."""
-
-    #: Its module or group; else its name, or its number among those of the net.
-    name: str
-    activation: str
-    samples: int
-    #: For how many samples its slope is exactly 0.
-    inactive: int
-    #: For how many its slope is below a hundredth of the largest, inactive ones among them.
-    saturated: int
-    #: The range of its weighted input.
-    least: float
-    most: float
-    site: str | None
-
-    @property
-    def verdict(self) -> str:
-        """``not finite``, ``dead``, ``saturated``, ``mostly saturated`` or ``fine``."""
-        if not math.isfinite(self.most - self.least):
-            return "not finite"
-        if self.inactive == self.samples:
-            return "dead" if self.activation == "relu" else "saturated"
-        if self.saturated == self.samples:
-            return "saturated"
-        rectifier = self.activation in ("relu", "leaky_relu", "elu")
-        return "mostly saturated" if self.saturated >= MOSTLY * self.samples and not rectifier else "fine"
-
-
-#: What a detector yields.
-Told = Iterator[Finding | LayerRow | Remark | str]
-
-
-@dataclass(frozen=True, repr=False)
-class Diagnosis(Shown):
-    """What :func:`diagnose` found; ``str(diagnosis)`` is the report, a notebook shows it as Markdown."""
-
-    title: str
-    #: The worst first: numbers that are not finite, wrong rules, then gradients.
-    findings: tuple[Finding, ...]
-    #: What was looked at, in words.
-    looked_at: tuple[str, ...]
-    #: Each layer's gradients, in the order of the forward computation.
-    layers: tuple[LayerRow, ...] = ()
-    #: Each activation over the samples, if data was given.
-    neurons: tuple[NeuronRow, ...] = ()
-    #: What is worth knowing and no fault: that the parameters have moved since, which step it is.
-    remarks: tuple[str, ...] = ()
-    language: str = "en"
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
-
-    @property
-    def rows(self) -> tuple[Finding, ...]:
-        """The findings, under the name that every report has."""
-        return self.findings
-
-    def __getitem__(self, which: str) -> Finding:
-        """The first finding of a kind, a cause, or about a node, a unit or a parameter of that name.
-
-        KeyError says what was found.
-        """
-        about = [each for each in self.findings if which in (each.kind, each.cause, each.node, each.unit)]
-        about += [each for each in self.findings if which in each.parameters]
-        if about:
-            return about[0]
-        there = ", ".join(f"{each.cause} at {each.where}" for each in self.findings) or "nothing"
-        raise KeyError(f"no finding is about {which!r}; found: {there}")
-
-    def __repr__(self) -> str:
-        causes = Counter(each.cause for each in self.findings)
-        told = ", ".join(f"{count} {cause}" for cause, count in causes.items())
-        return f"Diagnosis({told or 'nothing found'})"
-
-    def table(self, width: int = WIDTH) -> Table:
-        """The findings as a table, with the sentences and what was looked at below it, in so many columns."""
-        words, shown = Words(self.language), self.findings[:SHOWN]
-        notes: list[str] = []
-        for i, each in enumerate(shown, 1):
-            for told in (f"{i}. {each.what}", f"   {words('try', advice=each.advice)}"):
-                notes += sentence(told, width, "   ")
-        looked = words("looked", what=words("between").join(self.looked_at))
-        for told in (*self._more(words), *self.remarks, looked):
-            notes += sentence(told, width)
-        # The line is left out where none is known.
-        last = 4 if any(each.site is not None for each in shown) else 3
-        kinds = KINDS if self.language == "zh" else {}
-        cells = ((kinds.get(x.kind, x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
-        rows = tuple((str(i), *row) for i, row in enumerate(cells, 1))
-        found = words("findings" if self.findings else "nothing found", n=len(self.findings))
-        columns = (">", *words("columns").split(","))[: last + 1]
-        return Table(f"{self.title}: {found}", columns, rows, tuple(notes))
-
-    def _more(self, words: Words) -> Iterator[str]:
-        """What stands below the findings."""
-        shown = self.findings[:SHOWN]
-        if len(self.findings) > SHOWN:
-            yield words("not shown", n=len(self.findings) - SHOWN)
-        if shown and all(each.site is None for each in shown) and shown[0].position is not None:
-            yield words("lines")
-        fine = [row for row in self.neurons if row.verdict == "fine"]
-        off = [row for row in fine if row.inactive]
-        most = max(off, key=lambda row: row.inactive / row.samples, default=None)
-        if self.neurons:
-            yield words("neurons fine", n=len(fine), m=len(self.neurons), off=len(off), most=most)
-
-    def markdown(self) -> str:
-        """The report as Markdown."""
-        return self.table(10**9).markdown()

@@ -2,7 +2,7 @@
 
 A detector is a function of a ``Case``, a backward pass with its parameters, that yields findings, what it has
 looked at, and remarks; :data:`DETECTORS` lists them, in the order in which findings are shown. Many samples,
-errors of microbp and training runs are looked at here. ``words`` says all of it in two languages.
+errors of microbp and training runs are looked at here. ``sentences`` has what is said, in two languages.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from microbp.calls import user_scope, user_site
-from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
-from microbp.debug.diagnose.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
+from microbp.debug.detectors import DETECTORS, OF_GRADIENTS, Case, parameters_of, rectified
+from microbp.debug.findings import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, Words
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, given_to
 from microbp.record import with_sites
@@ -115,9 +115,7 @@ def diagnose(
     of: Any = {kind: tuple(each for each in told if type(each) is kind)
                for kind in (Finding, str, LayerRow, Remark)}  # fmt: skip
     diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
-    if show:
-        diagnosis.present()
-    return diagnosis
+    return diagnosis._presented(show)
 
 
 # ----------------------------------------------------------------------------------------- neurons

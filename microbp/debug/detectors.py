@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from microbp.check.auditing import changes_in, verdicts
 from microbp.check.measure import EPS
-from microbp.debug.diagnose.findings import Finding, LayerRow, Remark, Told, Words, part_of
+from microbp.debug.findings import Finding, LayerRow, Remark, Told, Words, part_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import layer_path, mapped, text_of, variable_names
@@ -277,8 +277,8 @@ def wrong_rules(case: Case) -> Told:
     size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
     yield say("graph", some=some * (some < total), **size)
     for rule, nodes in chosen.items():
-        found = [(node, place, each) for node in nodes for place, each in enumerate(verdicts(node, numbers))]
-        wrong = [(node, place, each.measured) for node, place, each in found if each and "WRONG" in each.word]
+        found = ((node, place, each) for node in nodes for place, each in verdicts(node, numbers).items())
+        wrong = [(node, place, each.measured) for node, place, each in found if "WRONG" in each.word]
         for node, place, right in wrong[:1]:
             stated = node.local_derivatives[place] or 0.0
             ratio = say("ratio", x=stated / right) if right else say("is 0")

@@ -13,28 +13,28 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
-from microbp.debug.formulas import ELLIPSIS, Formula, Formulas, Name, Short, number, product, shortened, total
+from microbp.debug.formulas import Formula, Formulas, Name, Short, agree, number, product, shortened, total
+from microbp.debug.sentences import DERIVATION
 from microbp.expr import total as added
 from microbp.graph import Graph, Node, target
 from microbp.node import upstream_gradients
-from microbp.notation import Math, spelled
+from microbp.notation import DOTS, Math, spelled
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, matrices, whole_vector
 from microbp.sweeps import backward, dependents
+from microbp.text import Shown, columns, sentence
 from microbp.text import language as language_of
 from microbp.value import Value
-
-__all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
 
 #: How many derivatives one factor may hold, as what a mere constant counts, and how many operands an unnamed
 #: node may have that is passed over: it would be too long, written out.
@@ -146,6 +146,181 @@ def _key(short: Short, derivation: Derivation) -> list[Math]:
         called = any("#" in short.graph.names[each] for each in used if short.names[each].layer)
         told = [joined([*told, *map(say, ("key end", "key call")[: 1 + called])], "", "")]
     return [*told, say("sigmoid")] if short.sigmoid else told
+
+
+# ---------------------------------------------------------------------------------- what is told
+def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | str | int) -> Math:
+    """A sentence, as plain text and as Markdown."""
+    template = DERIVATION[sentence][language == "zh"].replace("{count}", str(count))
+    marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in filled.items()}
+    markdown = template.format(**marked)
+    if language == "zh":  # a space between a formula and Chinese, none before punctuation
+        markdown = re.sub(r"\$ ([，。：；）])", r"$\1", markdown)
+    return Math(template.format(**filled), markdown)
+
+
+#: How wide a line of plain text gets; one of formulas is indented by 4, and broken before an equals sign.
+COLUMNS = 90
+WIDTH = COLUMNS - 4
+#: Where products of numbers beyond these may have overflowed, or lost digits, on the way.
+LOW, HIGH = 1e-290, 1e290
+
+
+class Row(NamedTuple):
+    """One line of the derivation: ``label = symbols = … = numbers = value``."""
+
+    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update``, ``matrix``, ``value``.
+    kind: str
+    label: Math
+    #: The right-hand side in symbols, once or in several forms.
+    symbols: tuple[Math, ...] = ()
+    #: It in numbers, as they are printed; None where there is nothing to compute.
+    numbers: Math | None = None
+    #: The result; None in a line without numbers.
+    value: float | None = None
+    #: What the engine has recorded or computed.
+    engine: float = math.nan
+    #: The size of what is added up in it: rounding errors grow with it. nan: beyond what can be judged.
+    size: float = 0.0
+    #: Where a rule's text and what the engine recorded differ: the operation and the node.
+    culprit: str = ""
+
+    def fault(self, language: str) -> str | None:
+        """What is wrong in the line, or None."""
+        if self.value is None or agree(self.value, self.engine, self.size):
+            return None
+        where = f" ({self.culprit})" if self.culprit else ""
+        numbers = {"value": repr(self.value), "engine": repr(self.engine), "where": where}
+        return say(language, "differs", label=self.label.text, **numbers).text
+
+    def pieces(self) -> list[Math]:
+        """What stands between the equals signs, without what says the same again."""
+        printed = None if self.value is None else number(self.value)
+        pieces = [each for each in (*self.symbols, self.numbers, printed) if each is not None]
+        return [each for before, each in zip((None, *pieces), pieces, strict=False) if each != before]
+
+    def lines(self, width: int) -> list[str]:
+        """The line as plain text, or several broken before an equals sign, which stand below each other."""
+        pieces, label = [each.text for each in self.pieces()], self.label.text
+        signs = [" ← " if self.kind == "update" else " = ", *[" = "] * (len(pieces) - 1)]
+        whole = label + "".join(sign + each for sign, each in zip(signs, pieces, strict=True))
+        if columns(whole) <= width and "\n" not in whole:
+            return [whole]
+        lines: list[str] = []
+        indent = " " * min(columns(label), width // 2)
+        for sign, piece in zip(signs, pieces, strict=True):
+            # A term that begins with its sign stands below the equals sign.
+            made = [each for line in piece.split("\n") for each in broken(line, width - len(indent) - 3)]
+            lines.append((indent if lines else label) + sign + made[0])
+            lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
+        return lines
+
+    def tex(self) -> list[str]:
+        """The lines as LaTeX, aligned at ``&``."""
+        sign = r"\leftarrow " if self.kind == "update" else "="
+        first, *others = self.pieces()
+        return [rf"{self.label.latex} &{sign} {first.latex}", *(rf"&= {each.latex}" for each in others)]
+
+
+class Code(NamedTuple):
+    """Lines of a program, and the formulas that they are, as lines of LaTeX, aligned at ``&``."""
+
+    code: tuple[str, ...]
+    formulas: tuple[str, ...]
+
+    def lines(self, _: int) -> tuple[str, ...]:
+        """The lines of the program as they are."""
+        return self.code
+
+    def tex(self) -> tuple[str, ...]:
+        """The formulas."""
+        return self.formulas
+
+#: A sentence, a line of the derivation, or lines of a program.
+Part = Math | Row | Code
+
+
+def within(*sizes: float) -> float:
+    """The largest of the sizes; nan where one of them is so large or small that digits may be lost."""
+    return max(sizes) if all(each == 0.0 or LOW < each < HIGH for each in sizes) else math.nan
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
+    """What :func:`microbp.debug.explain.explain` tells; ``str()`` is plain text, ``markdown`` has LaTeX."""
+
+    title: Math
+    language: str
+    #: Sentences and lines, in their order.
+    parts: tuple[Part, ...]
+    #: Lines that are compared with the engine, and not shown.
+    compared: tuple[Row, ...] = ()
+    #: What is said where all agree.
+    agrees = "agrees"
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The lines without the sentences."""
+        return (*(each for each in self.parts if isinstance(each, Row)), *self.compared)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The lines that are wrong: computed again from recorded numbers, and compared with the engine."""
+        return tuple(filter(None, (row.fault(self.language) for row in self.rows)))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every number is what its line gives, and what the engine has."""
+        return not self.faults
+
+    def _told(self) -> list[Part]:
+        """All parts, and what the comparison with the engine gave, if there was one."""
+        compared = any(row.value is not None for row in self.rows)
+        verdict = say(self.language, self.agrees if self.ok else "wrong", len(self.compared))
+        return [*self.parts, *([verdict] if compared else [])]
+
+    def text(self, width: int = COLUMNS) -> str:
+        """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
+        lines = [*sentence(self.title.text, width), ""]
+        for part in self._told():
+            if isinstance(part, Math):
+                lines += ["", *sentence(part.text, width)] if lines[-1] else sentence(part.text, width)
+            else:
+                lines += [f"    {line}" for line in part.lines(width - 4)]
+        return "\n".join([*lines, *(f"  {each}" for each in self.faults)])
+
+    def __str__(self) -> str:
+        return self.text()
+
+    @property
+    def markdown(self) -> str:
+        """Markdown with LaTeX between ``$$``, as notebooks and documents show it."""
+        blocks = [f"**{self.title.latex}**"]
+        for prose, parts in groupby(self._told(), lambda part: isinstance(part, Math)):
+            texts = ([part.latex] if isinstance(part, Math) else part.tex() for part in parts)
+            told = [line for text in texts for line in text]
+            aligned = " \\\\\n".join(told)
+            blocks += told if prose else [f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$"]
+        faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
+        return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
+
+
+def broken(text: str, width: int) -> list[str]:
+    """A formula as lines no wider than that, if it can be broken: before a sign, as far outside as can be."""
+    lines, width = [], max(width, 1)
+    while columns(text) > width:
+        places, depth = [], 0
+        for place, each in enumerate(text[:width]):
+            depth += (each in "([") - (each in ")]")
+            sign = text[place : place + 3]
+            if place > width // 4 and (each == "·" or sign in (" + ", " − ", " · ")):
+                places.append((2 * depth + 3 * (each == "·") + (sign == " · "), -place))
+        if not places:
+            break
+        place = -min(places)[1]
+        lines.append(text[:place].rstrip())
+        text = text[place:].lstrip()
+    return [*lines, text]
 
 
 # ------------------------------------------------------------------------- formulas and their trees
@@ -298,7 +473,7 @@ class Factor:
         value = added([*map(self._value, self.chains[:SHOWN]), *rest])
         forms = [self._forms(chain) for chain in self.chains[:SHOWN]]
         if rest:
-            forms.append((formulas.word(f"r{above}_{below}", added(rest), ELLIPSIS),) * 2)
+            forms.append((formulas.word(f"r{above}_{below}", added(rest), DOTS),) * 2)
         verbatim, simple = zip(*forms, strict=True)
         #: The derivative as the rules state it link by link, and with the constants multiplied.
         self.verbatim, self.simple = total(verbatim), total(simple)
@@ -536,7 +711,7 @@ class Derivation:
 
     def _way(self, path: Sequence[int]) -> Math:
         names = [spelled(self.graph.names[position]) for position in path]
-        names = [*names[:ENDS], ELLIPSIS, *names[-ENDS:]] if len(names) > 2 * ENDS else names
+        names = [*names[:ENDS], DOTS, *names[-ENDS:]] if len(names) > 2 * ENDS else names
         return joined(names, " → ", r" \to ")
 
     # ------------------------------------------------------------------------------------ many paths
@@ -569,7 +744,7 @@ class Derivation:
             terms = [self._product(way) for way in found]
             if hidden:
                 rest, size = added(hidden), added([*map(abs, hidden)])
-                terms.append(Quantity(ELLIPSIS, self.formulas.word(f"h{station}", rest), rest, rest, size))
+                terms.append(Quantity(DOTS, self.formulas.word(f"h{station}", rest), rest, rest, size))
             self._sum(station, terms)
             if hidden:
                 self.say("hidden" if len(hidden) > 1 else "hidden one", len(hidden))
