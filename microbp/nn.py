@@ -213,10 +213,10 @@ class Module:
     def _warn_of_lost(self) -> None:
         """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
         for path, module in {"self": self, **self.named_modules()}.items():
-            for name, held in vars(module).items():
-                if isinstance(held, Array) and not name.startswith("_"):
+            for (name, *_), held in contents(module):
+                if isinstance(held, Array):
                     warn_of_lost(f"{path}.{name}", held)
-                elif not name.startswith("_"):
+                else:
                     parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
                     for place, each in parts:
                         if isinstance(each, Value) and not each.is_leaf:

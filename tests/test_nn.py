@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from support import here
 
 import microbp
-from microbp import Array, Graph, NoGradientError, Value, grad, grad_of
+from microbp import Array, Graph, GrowingGraphWarning, NoGradientError, Value, grad, grad_of
 from microbp.nn import ACTIVATIONS, INITIALISATIONS, MLP, Layer, Module, Neuron
 from microbp.rules import RULES
 
@@ -1061,3 +1061,33 @@ def test_a_net_takes_the_keywords_of_a_neuron_and_looks_at_an_activation_that_it
     assert {each.name for each in MLP(2, [2, 1], named=False).parameters()} == {None}
     with pytest.raises(ValueError, match="tanhh"):
         MLP(2, [1], activation="tanhh")
+
+
+@dataclass(slots=True, eq=False)
+class Slotted(Module):
+    w: Value
+    inner: Neuron
+
+
+class InSlots:
+    """No Module, as in the lecture."""
+
+    __slots__ = ("b", "w")
+
+    def __init__(self) -> None:
+        self.w, self.b = [Value(1.0)], Value(0.0)
+
+    def parameters(self) -> list[Value]:
+        return [*self.w, self.b]
+
+
+def test_what_a_module_holds_in_slots_are_parameters_too() -> None:
+    net = Slotted(Value(2.0), Neuron(2, seed=1))
+    assert [*net.named_parameters()] == ["w", "inner.w.0", "inner.w.1", "inner.b"]
+    assert [*net.state()] == ["w", "inner.w", "inner.b"]
+    net.late = [InSlots(), InSlots()]  # type: ignore[attr-defined]
+    assert [*net.named_parameters()][4:] == ["late.0.b", "late.0.w.0", "late.1.b", "late.1.w.0"]
+    (net.w * 2.0).backward()
+    net.w -= 0.5
+    with pytest.warns(GrowingGraphWarning, match=r"^self\.w is no parameter any more"):
+        net.state()
