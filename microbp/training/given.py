@@ -124,6 +124,7 @@ def parameters_of(net: Any) -> dict[str, Value]:
     refuse(not callable(getattr(net, "parameters", None)), told, TypeError)
     predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
+    told += "; call its forward __call__" * hasattr(net, "forward")
     refuse(not callable(net) and not predicts, told, TypeError)
     listed = of_net(net, f"fit: {kind}.parameters()")
     named = dict(listed)
