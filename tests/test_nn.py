@@ -1091,3 +1091,22 @@ def test_what_a_module_holds_in_slots_are_parameters_too() -> None:
     net.w -= 0.5
     with pytest.warns(GrowingGraphWarning, match=r"^self\.w is no parameter any more"):
         net.state()
+
+
+class Apart(Neuron):
+    """A module that says itself what its parameters are, one of which it keeps apart."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(2, seed=seed)
+        self._scale = Value(0.5 * seed)
+
+    def parameters(self) -> list[Value]:
+        return [self._scale, *super().parameters()]
+
+
+def test_a_parameter_that_a_module_alone_says_it_has_is_saved(tmp_path: Path) -> None:
+    net, other = Apart(1), Apart(2)
+    assert [*net.state()] == ["w", "b", "parameters.0"]
+    net.save(tmp_path / "net.npz")
+    other.load(tmp_path / "net.npz")
+    assert [p.data for p in other.parameters()] == [p.data for p in net.parameters()]
