@@ -57,6 +57,8 @@ class PathName(str):
         return PathName, (self.path,)
 
 
+#: The names of the slots of a class, as pickle finds them.
+_slot_names: Callable[[type], list[str]] = copyreg._slotnames  # type: ignore[attr-defined]
 _new_text: Callable[[type[PathName], str], PathName] = str.__new__
 
 
@@ -113,6 +115,12 @@ def _of_modules(kind: type) -> bool:
         return False
 
 
+def _attributes(held: Any) -> dict[str, Any]:
+    """What an object holds by name: in its ``__slots__``, then in its ``__dict__``."""
+    slots = {word: getattr(held, word) for word in _slot_names(type(held)) if hasattr(held, word)}
+    return slots | getattr(held, "__dict__", {})
+
+
 def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
     """What a container holds that is a value or may hold some, and where; of a module its public attributes.
 
@@ -129,7 +137,7 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
     elif _of_modules(kind):
         named = hasattr(held, "_parts") and not modules
-        parts = held._parts() if named else getattr(held, "__dict__", {}).items()
+        parts = held._parts() if named else _attributes(held).items()
         inner = [part for part in [*parts] if not part[0].startswith("_")]
     found = [*inner] if most is None else [*islice(inner, most)]
     kinds = {id(type(each)): type(each) for _, each in found}  # by id: a metaclass may know no hash

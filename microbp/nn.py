@@ -144,7 +144,7 @@ class Module:
         """
         self._warn_of_lost()
         state = {}
-        for path, held in _by_path(_holders((), self)).items():
+        for path, held in _held(self).items():
             state[path] = np.empty(np.shape(held))
             for place in np.ndindex(np.shape(held)):
                 state[path][place] = held[place].data
@@ -159,7 +159,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state() takes what state() returns, not {type(state).__name__}")
-        holders = _by_path(_holders((), self))
+        holders = _held(self)
         arrays = {}
         for path, numbers in state.items():
             try:
@@ -203,7 +203,7 @@ class Module:
         Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
         as from :meth:`load_state`.
         """
-        shapes = {name: held.shape for name, held in _by_path(_holders((), self)).items()}
+        shapes = {name: held.shape for name, held in _held(self).items()}
         state = unpacked(path, shapes)
         try:
             self.load_state(state)
@@ -213,10 +213,10 @@ class Module:
     def _warn_of_lost(self) -> None:
         """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
         for path, module in {"self": self, **self.named_modules()}.items():
-            for name, held in vars(module).items():
-                if isinstance(held, Array) and not name.startswith("_"):
+            for (name, *_), held in contents(module):
+                if isinstance(held, Array):
                     warn_of_lost(f"{path}.{name}", held)
-                elif not name.startswith("_"):
+                else:
                     parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
                     for place, each in parts:
                         if isinstance(each, Value) and not each.is_leaf:
@@ -244,6 +244,17 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     pairs = [*found]
     _refuse_equal([path for path, _ in pairs])
     return dict(pairs)
+
+
+def _held(module: Module) -> dict[str, Any]:
+    """What holds the parameters of a module, by path: those that it alone says it has, by their places."""
+    held = _by_path(_holders((), module))
+    if type(module).parameters is not Module.parameters:
+        kept = {id(value) for each in held.values() for value in each.flat}
+        for place, value in enumerate(module.parameters()):
+            if id(value) not in kept and isinstance(value, Value) and value.is_leaf:
+                held[f"parameters.{place}"] = np.array(value, dtype=object)
+    return held
 
 
 def _runs(module: Module) -> list[_Run]:

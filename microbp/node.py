@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from microbp.compiled import operator, unary
 from microbp.native import extension
 from microbp.recording.groups import Group
-from microbp.recording.updates import steps_in, warn_of_steps
+from microbp.recording.updates import note_moved, steps_in, warn_of_steps
 from microbp.text import shown
 
 __all__ = [
@@ -126,7 +126,7 @@ def _operands(node: Any) -> Sequence[Any]:
     """Those that are no literals, in the order of the node's fields."""
     if node._a is not None:
         return (node._a,) if node._db is None else (node._a, node._b)
-    if node._db is None:
+    if node._db is None or type(node._b) is not tuple:  # but a mark of a leaf
         return ()
     return [each for each, local in zip(node._b, node._db) if local is not None]  # noqa: B905 (hot loop)
 
@@ -148,7 +148,7 @@ def _pass_on(order: Sequence[Any], *, keep: bool) -> None:
             if node._db is not None:
                 node._b._upstream += upstream * node._db
             node._a._upstream += upstream * node._da
-        elif node._db is not None:
+        elif node._db is not None and type(node._b) is tuple:
             for operand, local in zip(reversed(node._b), reversed(node._db)):  # noqa: B905 (hot loop)
                 if local is not None:
                     operand._upstream += upstream * local
@@ -254,6 +254,13 @@ else:
         sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf");    erfc = unary("erfc")
         softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
         # fmt: on
+
+        def __iadd__(self, other: Any) -> Any:
+            if self._rule is None and self.grad is not None and isinstance(other, float):
+                note_moved(self, other)
+            return NotImplemented
+
+        __isub__ = __iadd__
 
         def _pass(self) -> bool:
             """A backward pass; False where there is nothing to differentiate."""

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.nn import Module
 from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
@@ -594,6 +595,20 @@ def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
     if isinstance(parameters, Mapping):
         return [*zip(map(str, parameters), found, strict=True)]
     return [(value.name or _called(parameters, place), value) for place, value in enumerate(found)]
+
+
+def of_net(net: Any, where: str) -> list[tuple[str, Value]]:
+    """What ``net.parameters()`` gives, each by its path where the net holds it as an attribute.
+
+    Named parameters of a module are these, unless it says itself what ``parameters()`` are.
+    """
+    paths = dict(net.named_parameters()) if callable(getattr(net, "named_parameters", None)) else {}
+    if getattr(net.parameters, "__func__", None) is Module.parameters:
+        return named_values(paths, where)
+    told, path_of = net.parameters(), {id(value): path for path, value in paths.items()}
+    if paths and isinstance(told, list | tuple):  # in which a tied one may stand twice
+        told = [*{id(each): each for each in told}.values()]
+    return [(path_of.get(id(value), name), value) for name, value in named_values(told, where)]
 
 
 def _refuse_all_but_leaves(parameters: Parameters, found: list[Value], where: str) -> None:

@@ -48,7 +48,8 @@ def predict(self: Module, X: Any) -> Floats:
     says to two samples differs in shape, and what the net raises of a sample.
     """
     if not callable(self):
-        raise TypeError(f"predict: a net can be called; {type(self).__name__} has no __call__")
+        hint = "; call its forward __call__" * hasattr(self, "forward")
+        raise TypeError(f"predict: a net can be called; {type(self).__name__} has no __call__{hint}")
     if not isinstance(X, np.ndarray) or X.dtype == object:
         X = as_floats(X, "X")
     if not X.ndim or not len(X):

@@ -21,6 +21,7 @@ from microbp.native import extension
 from microbp.node import gradient_of, passed_again, refuse_others
 from microbp.recording.comparisons import taken
 from microbp.recording.groups import Around, Group, Switch, asked_for, current, current_group, serials
+from microbp.recording.updates import note_moved
 from microbp.rules import RULES, TABLE, Rule
 from microbp.text import shown
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -281,7 +282,7 @@ if extension is not None:
     _rules = [RULES[rule.name] for rule in TABLE]
     extension.know(
         value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
-        passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
+        moved=note_moved, passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
         sited=with_sites.inside, grouped=SCOPE["grouped"], current=current, group=Group, serial=serials,
         users=users, rules=_rules, swapped=[*map(Swapped, _rules)],
     )  # fmt: skip

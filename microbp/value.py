@@ -25,7 +25,7 @@ from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
 from microbp.node import FIELDS, FROZEN, Node, backward_order, noted, numbers_of
-from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
+from microbp.recording.comparisons import HASHED, SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
 from microbp.rules import Rule
 from microbp.text import shown
@@ -481,15 +481,22 @@ def _equals(value: Value, other: object) -> Any:
     return NotImplemented
 
 
+def _hashed(value: Value) -> int:
+    """``hash()`` while a function is traced: by identity, where a set and a dict find numbers by number."""
+    if not _ours(2):
+        taken(value, sign=HASHED)
+    return object.__hash__(value)
+
+
 def _ours(depth: int) -> bool:
     """Whether the library itself asks."""
     return str(sys._getframe(depth).f_globals.get("__name__")).startswith("microbp.")
 
 
 #: What a Value has two forms of, for all threads at once, and which stand there while nothing is traced.
-TRACED_AS = ("data", "detach", "__eq__")
-_PLAIN = Value.data, Value.detach, object.__eq__
-_NOTICING = property(_read, Value.data.fset, doc=Value.data.__doc__), _detached, _equals  # type: ignore[attr-defined]
+TRACED_AS = ("data", "detach", "__eq__", "__hash__")
+_PLAIN = Value.data, Value.detach, object.__eq__, object.__hash__
+_NOTICING = property(_read, Value.data.fset, doc=Value.data.__doc__), _detached, _equals, _hashed  # type: ignore[attr-defined]
 
 
 def _notice(on: bool) -> None:

@@ -262,6 +262,17 @@ def test_the_gradient_of_an_earlier_step_in_grad_is_found() -> None:
     assert dict(found.numbers)["this loss"] != dict(found.numbers)["grad"]
 
 
+@pytest.mark.parametrize("nothing", [0, 0.0, None])
+def test_gradients_that_were_set_back_after_the_step_are_not_stale(nothing: float | None) -> None:
+    w, b = Value(0.5, name="w"), Value(0.1, name="b")
+    loss = (w * 2.0 + b).tanh()
+    loss.backward()
+    for p in (w, b):
+        p.data -= 0.1 * p.grad
+        p.grad = nothing
+    assert diagnose(loss, show=False).ok
+
+
 def test_clipped_gradients_and_those_before_backward_are_not_stale() -> None:
     w, x = Value(1.5, name="w"), Value(2.0, name="x")
     loss = w * x * 3.0

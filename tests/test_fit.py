@@ -211,6 +211,29 @@ def a_loop_until_a_number_is_reached() -> Any:
 
 
 @case()
+def an_input_that_is_in_a_set() -> Any:
+    rare = {X[7, 0], X[20, 1]}
+    return job(Net(lambda z, x: 3.0 * z if x[0] in rare else z), shuffle=False)
+
+
+@case()
+def the_weight_of_a_rare_class() -> Any:
+    def weighted(p: Any, t: Any) -> Any:
+        return mean([(a - b) ** 2 * {SMOOTH[3]: 9.0}.get(b, 1.0) for a, b in pairs(p, t)])
+
+    return job(loss=weighted)
+
+
+@case("replay")
+def values_in_a_set() -> Any:
+    def squares(p: Any, t: Any) -> Any:
+        return mean_squared_error(p, t) + 0.01 * microbp.sum(w * w for w in set(net.parameters()))
+
+    net = Net(lambda z, _: microbp.sum({z: 1, -z: 2, z * 2.0: 3}))
+    return job(net, squares)
+
+
+@case()
 def what_kind_of_number_it_is() -> Any:
     return job(Net(lambda z, x: z if isinstance(x[0], float) else z * 3.0))
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from support import here
 
 import microbp
-from microbp import Array, Graph, NoGradientError, Value, grad, grad_of
+from microbp import Array, Graph, GrowingGraphWarning, NoGradientError, Value, grad, grad_of
 from microbp.nn import ACTIVATIONS, INITIALISATIONS, MLP, Layer, Module, Neuron
 from microbp.rules import RULES
 
@@ -1061,3 +1061,52 @@ def test_a_net_takes_the_keywords_of_a_neuron_and_looks_at_an_activation_that_it
     assert {each.name for each in MLP(2, [2, 1], named=False).parameters()} == {None}
     with pytest.raises(ValueError, match="tanhh"):
         MLP(2, [1], activation="tanhh")
+
+
+@dataclass(slots=True, eq=False)
+class Slotted(Module):
+    w: Value
+    inner: Neuron
+
+
+class InSlots:
+    """No Module, as in the lecture."""
+
+    __slots__ = ("b", "w")
+
+    def __init__(self) -> None:
+        self.w, self.b = [Value(1.0)], Value(0.0)
+
+    def parameters(self) -> list[Value]:
+        return [*self.w, self.b]
+
+
+def test_what_a_module_holds_in_slots_are_parameters_too() -> None:
+    net = Slotted(Value(2.0), Neuron(2, seed=1))
+    assert [*net.named_parameters()] == ["w", "inner.w.0", "inner.w.1", "inner.b"]
+    assert [*net.state()] == ["w", "inner.w", "inner.b"]
+    net.late = [InSlots(), InSlots()]  # type: ignore[attr-defined]
+    assert [*net.named_parameters()][4:] == ["late.0.b", "late.0.w.0", "late.1.b", "late.1.w.0"]
+    (net.w * 2.0).backward()
+    net.w -= 0.5
+    with pytest.warns(GrowingGraphWarning, match=r"^self\.w is no parameter any more"):
+        net.state()
+
+
+class Apart(Neuron):
+    """A module that says itself what its parameters are, one of which it keeps apart."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(2, seed=seed)
+        self._scale = Value(0.5 * seed)
+
+    def parameters(self) -> list[Value]:
+        return [self._scale, *super().parameters()]
+
+
+def test_a_parameter_that_a_module_alone_says_it_has_is_saved(tmp_path: Path) -> None:
+    net, other = Apart(1), Apart(2)
+    assert [*net.state()] == ["w", "b", "parameters.0"]
+    net.save(tmp_path / "net.npz")
+    other.load(tmp_path / "net.npz")
+    assert [p.data for p in other.parameters()] == [p.data for p in net.parameters()]

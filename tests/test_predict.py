@@ -14,7 +14,7 @@ import pytest
 from support import Centred
 
 import microbp
-from microbp import MLP, Module, Value, data_of
+from microbp import MLP, Module, Value, data_of, fit
 
 X = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -170,3 +170,19 @@ def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(ValueError, match=r"inputs\[0, 1\] is masked; fill it in, or leave its sample out"):
         net.predict(np.ma.array(X[:2], mask=[[False, True, False], [False, False, False]]))
     assert np.array_equal(net.predict(np.ma.array(X[:2])), net.predict(X[:2]))
+
+
+class Forward(Module):
+    """As in PyTorch."""
+
+    def __init__(self) -> None:
+        self.w = Value(1.0)
+
+    def forward(self, x: Any) -> Any:
+        return self.w * x[0]
+
+
+def test_a_net_with_a_forward_is_told_what_it_is_called_here() -> None:
+    for ask in (lambda: Forward().predict([[1.0]]), lambda: fit(Forward(), [[1.0]], [1.0], loss="hinge")):
+        with pytest.raises(TypeError, match=r"; call its forward __call__$"):
+            ask()

@@ -41,6 +41,7 @@ import pytest
 
 import microbp
 from microbp import MLP, Value, losses
+from microbp.optim import SGD, Cosine
 from microbp.replay import Program, Traced, around
 from microbp.replay import compile as compile_
 
@@ -222,6 +223,22 @@ def test_a_number_or_a_value_that_is_another_one_traces_anew() -> None:
     assert scaled.value_and_grad(1.0).gradient.tolist() == [5.0]
     for rate in (np.float64(7.0), np.float32(8.0)):  # numbers of NumPy are numbers, too
         assert scaled(1.0) == 4.0 * rate
+
+
+@pytest.mark.parametrize(
+    ("use", "these"),
+    [
+        (lambda held, x: held(x), [microbp.tanh, microbp.sigmoid, microbp.sin]),
+        (lambda held, x: held(3) * x, [Cosine(0.1, final=0.0, steps=10), Cosine(0.5, final=0.0, steps=10)]),
+        (lambda held, x: held.rate * x, [SGD([Value(1.0)], lr=0.1), SGD([Value(1.0)], lr=0.5)]),
+    ],
+    ids=["operation", "schedule", "optimiser"],
+)
+def test_another_object_of_ours_traces_anew(use: Any, these: list[Any]) -> None:
+    table = {"held": these[0]}
+    cost = compile_(lambda x: use(table["held"], x))
+    for table["held"] in (*these, these[0]):
+        assert float(cost(0.5)) == use(table["held"], Value(0.5)).data
 
 
 def test_what_a_comprehension_finds_outside_traces_anew(monkeypatch: Any) -> None:

@@ -422,6 +422,34 @@ def test_nets_of_all_kinds_train_alike():
     assert results[0] == results[1] == results[2]
 
 
+class Told(MLP):
+    """A net that says itself what its parameters are: some of the last layer, and one that it keeps apart."""
+
+    def __init__(self):
+        super().__init__(2, [3, 1], activation="tanh", seed=1)
+        self._scale = Value(0.5, "scale")
+
+    def parameters(self):
+        neuron = self.layers[1].neurons[0]
+        return [self._scale, *neuron.w, *neuron.w]
+
+    def __call__(self, x):
+        return super().__call__(x) * self._scale
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_a_net_that_says_what_its_parameters_are_learns_by_these(engine):
+    net = Told()
+    before = {**net.named_parameters(), "scale": net._scale}
+    before = {path: value.data for path, value in before.items()}
+    fit(net, X, Y, loss="mean_squared_error", epochs=3, engine=engine)
+    after = {**net.named_parameters(), "scale": net._scale}
+    moved = [path for path in before if after[path].data != before[path]]
+    assert moved == [*(f"layers.1.neurons.0.w.{place}" for place in range(3)), "scale"]
+    found = microbp.minimize(lambda x, y: (net(x) - y) ** 2, net, (X, Y), options={"maxiter": 2})
+    assert [*found.parameters] == ["scale", *moved[:-1]]
+
+
 def test_two_layer_net_learns_with_labels_and_with_one_hot_rows():
     costs = []
     for targets in ([0, 1, 1, 1, 0, 0, 1], [[1, 0], [0, 1], [0, 1], [0, 1], [1, 0], [1, 0], [0, 1]]):

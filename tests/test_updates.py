@@ -418,3 +418,55 @@ def test_an_optimiser_that_an_update_left_behind_says_so() -> None:
     assert str(caught[0].message) == told
     np.sum(W * W).backward()
     SGD(W.flat, lr=0.1).step()
+
+
+# ------------------------------------------------------------------------------- a step that reaches nothing
+def test_a_step_on_the_loop_variable_says_that_it_leaves_the_parameter_as_it_is() -> None:
+    net = microbp.MLP(2, [2, 1], activation="tanh", seed=1)
+    start = [p.data for p in net.parameters()]
+
+    def descend() -> None:
+        for p in net.parameters():
+            p -= 0.1 * p.grad  # noqa: PLW2901
+
+    (net([1.0, 2.0]) - 1.0).backward()
+    descend()
+    with pytest.warns(GrowingGraphWarning) as caught:
+        descend()
+    told = (
+        "p -= rate * p.grad makes another Value, and leaves the leaf as it is, in a net or wherever else it "
+        "stands: change its number, p.data -= rate * p.grad"
+    )
+    assert {(str(each.message), each.filename) for each in caught} == {(told, __file__)}
+    assert [p.data for p in net.parameters()] == start
+    with pytest.warns(GrowingGraphWarning, match=r"^p -= "):
+        microbp.no_grad()(descend)()
+
+
+def test_arithmetic_in_place_that_is_no_descent_is_not_warned_of() -> None:
+    class Doubling(Value):
+        def __add__(self, other: Any) -> Any:
+            return self * 2.0
+
+    a, b, c = Value(1.0, "a"), Value(2.0, "b"), Doubling(3.0)
+    (a * a + b * a + c).backward()
+    for leaf in (a, b, c, a, b, c):
+        total = leaf
+        total += 0.5
+        total -= leaf
+    total = c
+    total += 1.0
+    assert total.data == 6.0
+    a.grad = None
+    a -= 0.1
+    b.grad = np.array([1.0])  # type: ignore[assignment]
+    b -= 0.1
+
+
+def test_leaves_that_an_update_has_replaced_go_on_to_be_used() -> None:
+    W = array([1.0, 2.0], name="W")
+    before = W.copy()
+    np.sum(W * W).backward()
+    W -= 0.1 * grad_of(W)
+    np.sum(before * 3.0).backward()
+    assert grad_of(before).tolist() == [5.0, 7.0]

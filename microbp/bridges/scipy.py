@@ -22,7 +22,7 @@ from microbp.bridges import need
 from microbp.differentiate import grad
 from microbp.functions import dot
 from microbp.nn import Module
-from microbp.optim import named_values
+from microbp.optim import named_values, of_net
 from microbp.replay import Program, compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import as_floats
 from microbp.text import Shown, Table, did_you_mean, shown
@@ -135,7 +135,7 @@ def minimize(
     graph), and what the replay of ``loss`` raises where it has no value.
     """
     optimize = need("scipy.optimize", "scipy")
-    named = named_values(params.named_parameters() if isinstance(params, Module) else params, "minimize")
+    named = of_net(params, "minimize") if isinstance(params, Module) else named_values(params, "minimize")
     names, values = [name for name, _ in named], [value for _, value in named]
     for place, (name, value) in enumerate(named):
         if name in names[:place]:

@@ -335,7 +335,7 @@ def stale(case: Case) -> Told:
     ratios: dict[int, float] = {}
     for _, position in case.asked:
         one, held = case.upstream[position], nodes[position].grad
-        if held is None or not (math.isfinite(one) and math.isfinite(held)) or one == held == 0.0:
+        if not held or not (math.isfinite(one) and math.isfinite(held)):  # 0: it was set back
             continue
         ratio = held / one if one else math.inf
         count = round(ratio) if 1.5 < ratio < math.inf else 1

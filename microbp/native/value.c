@@ -41,7 +41,7 @@ typedef struct Node {
 
 /* What Python has to be asked for. */
 static struct {
-    PyObject *value, *record, *foreign, *begin, *gradient_of, *passed, *refuse; /* the class, and functions */
+    PyObject *value, *record, *foreign, *begin, *gradient_of, *moved, *passed, *refuse; /* the class, and functions */
     PyObject *special, *sited, *grouped;                                        /* sets that are empty as a rule */
     PyObject *current, *group, *serial, *users, *rules, *swapped; /* the group that code is in, their class, a count of them */
 } known;
@@ -1023,9 +1023,19 @@ static int operand_set(Node *self, PyObject *x, void *at) {
     return object_set(self, x, at);
 }
 
+/* a += 0.5, a -= 0.5: as a + 0.5, but Python is told where a is a leaf that has a gradient. */
+static PyObject *in_place(PyObject *a, PyObject *b) {
+    const Node *leaf = (Node *)a;
+    PyObject *told = NULL;
+    if (!leaf->rule && leaf->kind[GRAD] != NONE && PyFloat_Check(b) && !(told = PyObject_CallFunctionObjArgs(known.moved, a, b, NULL)))
+        return NULL;
+    Py_XDECREF(told);
+    Py_RETURN_NOTIMPLEMENTED;
+}
+
 static PyNumberMethods numbers = {
     .nb_add = binary_add, .nb_subtract = binary_sub, .nb_multiply = binary_mul, .nb_true_divide = binary_div, .nb_power = power,
-    .nb_negative = unary_neg, .nb_absolute = unary_abs,
+    .nb_negative = unary_neg, .nb_absolute = unary_abs, .nb_inplace_add = in_place, .nb_inplace_subtract = in_place,
 };
 static PyMethodDef node_methods[] = {
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))method_##name, METH_FASTCALL | METH_KEYWORDS, NULL},
@@ -1055,13 +1065,13 @@ static PyTypeObject NodeType = {
 /* know(name=object, ...): what Python has to be asked for. */
 static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
     (void)module;
-    static char *names[] = {"value", "record", "foreign", "begin", "gradient_of", "passed", "refuse", "special", "sited", "grouped",
+    static char *names[] = {"value", "record", "foreign", "begin", "gradient_of", "moved", "passed", "refuse", "special", "sited", "grouped",
                             "current", "group", "serial", "users", "rules", "swapped", NULL};
     PyObject **at = &known.value;
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOOOO!O!", names, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
-                                     at + 7, at + 8, at + 9, at + 10, at + 11, at + 12, at + 13, &PyList_Type, at + 14, &PyList_Type, at + 15))
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOOOOO!O!", names, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
+                                     at + 7, at + 8, at + 9, at + 10, at + 11, at + 12, at + 13, at + 14, &PyList_Type, at + 15, &PyList_Type, at + 16))
         return NULL;
-    for (int n = 0; n < 16; n++) Py_INCREF(at[n]);
+    for (int n = 0; n < 17; n++) Py_INCREF(at[n]);
     /* Python tracks instances of every class of its own; there are none yet. */
     PyTypeObject *type = (PyTypeObject *)known.value;
     type->tp_flags &= ~(unsigned long)Py_TPFLAGS_HAVE_GC;

@@ -22,7 +22,7 @@ from microbp.calls import Place, site_of, user_place
 from microbp.recording.groups import Switch, asked_for
 
 __all__ = [
-    "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
+    "HASHED", "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
     "stepped", "taken", "tracing", "watched", "watching",
 ]  # fmt: skip
 
@@ -39,6 +39,8 @@ _MOST, _BEHIND = 32, 64
 
 #: The sign of a comparison that stands for a number that was taken out of the graph: it is that number.
 TAKEN = "taken"
+#: That of one that a set or a dict asked for, which would have found a plain number by its number.
+HASHED = "hashed"
 
 
 class Comparison(NamedTuple):
@@ -108,13 +110,13 @@ noticing: list[Callable[[bool], None]] = []
 tracing = Switch(lambda on: [notice(on) for notice in noticing])
 
 
-def taken(value: Any, place: Place | None = None) -> None:
+def taken(value: Any, place: Place | None = None, sign: str = TAKEN) -> None:
     """Note that the number of ``value`` leaves the graph, if a function is being traced."""
     found = watching()
     if found is not None and hasattr(value, "_data"):
         number = value._data
         where = user_place() if place is None else place
-        found.append(Compared(Comparison(number, TAKEN, number, True, where, True), value, number))
+        found.append(Compared(Comparison(number, sign, number, True, where, True), value, number))
 
 
 def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> bool:

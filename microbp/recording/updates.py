@@ -19,8 +19,8 @@ from microbp.calls import user_level
 from microbp.errors import GrowingGraphWarning
 
 __all__ = [
-    "SEEN", "note_computed", "renewed", "steps_in", "warn_of_growing", "warn_of_left", "warn_of_lost",
-    "warn_of_replaced", "warn_of_steps", "was_used",
+    "SEEN", "note_computed", "note_moved", "renewed", "steps_in", "warn_of_growing", "warn_of_left",
+    "warn_of_lost", "warn_of_replaced", "warn_of_steps", "was_used",
 ]  # fmt: skip
 
 
@@ -124,6 +124,28 @@ def steps_in(order: Sequence[Any]) -> list[Any]:
         if value is None:
             return []
     return [value]
+
+
+#: Stands in ``_db`` of a leaf that a step in place has been taken from; and the last such step, with what
+#: multiple of the gradient it was.
+_STEPPED, _last = 2.0, [0.0, 0.0]
+
+
+def note_moved(leaf: Any, step: float) -> None:
+    """``leaf -= step``, or +=, of a leaf that has a gradient: GrowingGraphWarning for a descent that is lost.
+
+    It is, where a leaf stays from one step to the next, and two steps differ and are the same multiple of the
+    gradients.
+    """
+    gradient = leaf.grad if isinstance(leaf.grad, float) else 0.0
+    before, _last[:] = _last[:], (step, step / gradient if gradient else 0.0)
+    descent = _last[1] and step != before[0] and math.isclose(_last[1], before[1], rel_tol=1e-9)
+    if descent and leaf._db == _STEPPED:
+        _warn(  # in the same words for each leaf, so that a line is told of once
+            "p -= rate * p.grad makes another Value, and leaves the leaf as it is, in a net or wherever else "
+            "it stands: change its number, p.data -= rate * p.grad"
+        )
+    leaf._db = leaf._db or _STEPPED
 
 
 #: How many elements of an array are looked at.

@@ -19,6 +19,7 @@ from weakref import ref
 
 import numpy as np
 
+from microbp.functions import Operation
 from microbp.labels import walk
 from microbp.outside import (
     MOST,
@@ -294,8 +295,10 @@ def _told_by(held: Any) -> list[Any]:
         return [(type(held), len(held))]
     if isinstance(held, dict):
         return [(type(held), *(repr(key) for key in [*held][:SHORT] if isinstance(key, PLAIN)))]
-    if isinstance(held, type | np.ufunc | slice):
+    kind = type(held)
+    schedule = kind.__module__ == "microbp.optim" and kind.__hash__ is not None
+    if isinstance(held, type | np.ufunc | slice | Operation) or schedule:
         return [held]
-    kind = type(held)  # one of Python's that is not gone into: a date, a function in C
+    # one of Python's that is not gone into: a date, a function in C
     told = of_library(kind) and kind.__hash__ is not None and not kind.__dictoffset__
     return [held] if told and not (kind is ref or kind.__module__.startswith("microbp")) else [kind]

@@ -14,9 +14,9 @@ import numpy as np
 from microbp.calls import user_level
 from microbp.errors import BranchChanged, BranchWarning
 from microbp.graph import Graph
-from microbp.recording.comparisons import SIGNS, TAKEN, Compared, comparisons_of
+from microbp.recording.comparisons import HASHED, SIGNS, TAKEN, Compared, comparisons_of
 from microbp.replay.forms import Form
-from microbp.replay.function_graph import Captured, capture
+from microbp.replay.function_graph import TRAINS, VARIES, Captured, capture
 from microbp.sweeps import Floats
 from microbp.value import Value, describe
 
@@ -107,13 +107,15 @@ def compared_in(graph: Graph, inputs: Sequence[int], results: Sequence[int]) -> 
 
 
 def branches(
-    compared: Sequence[Compared], inputs: Any, params: Any, *, every: bool = False
+    compared: Sequence[Compared], inputs: Any, params: Any, *, every: bool = False, hashes: bool = False
 ) -> tuple[list[Branch], list[Branch], Captured | None]:
     """The branches that a checked program can check, those that it cannot, and what it has to compute.
 
     Comparisons of constants are left out: they go the same way for every sample. Of ``every`` leaf that takes
-    a gradient and is no parameter, since no output was computed from it, they are not.
+    a gradient and is no parameter, since no output was computed from it, they are not. With ``hashes`` a set
+    or a dict that was asked for what depends on inputs alone has taken its number; without, they are Values.
     """
+    compared = [each for each in compared if hashes or each.comparison.sign != HASHED]
     if not compared:
         return [], [], None
     captured = capture([side for each in compared for side in (each.left, each.right)], inputs, params)
@@ -122,11 +124,14 @@ def branches(
     kept, unknown = list[Branch](), list[Branch]()
     for each, *here in zip(compared, captured.outputs[::2], captured.outputs[1::2], strict=True):
         sides = [each.left, *[each.right] * (not each.comparison.number)]
+        hashed = each.comparison.sign == HASHED
+        if hashed and moves[here[0]] & (VARIES | TRAINS) != VARIES:
+            continue
         freed = not (moves[here].any() and all(isinstance(side, Value) for side in sides))
         if not isinstance(each.left, Value) or moves[here].any() or free[here].any():
             _, sign, _, outcome, *_ = each.comparison
             left, right = describe(each.left), describe(each.right)
-            branch = Branch(left, sign, right, outcome, each.comparison.site)
+            branch = Branch(left, TAKEN if hashed else sign, right, outcome, each.comparison.site)
             (unknown if freed else kept).append(branch)
             outputs += [] if freed else here
     return kept, unknown, captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))

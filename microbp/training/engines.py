@@ -251,7 +251,7 @@ class ReplayEngine:
             found = call()
         if asked.first():
             raise Unfit(f"the {who} draws from outside of it ({asked.first()})")
-        kept, unknown, _ = branches(seen.found, leaves, self.parameters)
+        kept, unknown, _ = branches(seen.found, leaves, self.parameters, hashes=True)
         for each in (*kept, *unknown):
             raise Unfit(f"the {who} {each.what}: {each}")
         return found

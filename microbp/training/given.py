@@ -15,7 +15,7 @@ from microbp.array.loops import masked, unequal
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.node import numbers_of
-from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
+from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, of_net, whole
 from microbp.text import did_you_mean, shown
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
@@ -124,10 +124,9 @@ def parameters_of(net: Any) -> dict[str, Value]:
     refuse(not callable(getattr(net, "parameters", None)), told, TypeError)
     predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
+    told += "; call its forward __call__" * hasattr(net, "forward")
     refuse(not callable(net) and not predicts, told, TypeError)
-    paths = callable(getattr(net, "named_parameters", None))
-    held = dict(net.named_parameters()) if paths else net.parameters()
-    listed = named_values(held, f"fit: {kind}.parameters()")
+    listed = of_net(net, f"fit: {kind}.parameters()")
     named = dict(listed)
     if len(named) < len(listed):
         named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
