@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -421,27 +420,18 @@ def _windows(
         ]
         less, more = [each // 2 for each in both], [each - each // 2 for each in both]
         pads = less + more if auto_pad == "SAME_UPPER" else more + less
-    counts, axes = [], []
-    for at in range(rank):
-        size, before, after = sizes[at], pads[at], pads[at + rank]
-        room = size + before + after - wide[at]
-        if room < 0:
-            raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
-        count = (-(-room // strides[at]) if ceil_mode else room // strides[at]) + 1
-        if ceil_mode and (count - 1) * strides[at] >= size + before:
-            count -= 1  # a window begins in the input, or in the padding before it
-        start = np.arange(count)[:, None] * strides[at] - before
-        place = start + np.arange(kernel[at]) * dilations[at]
-        axes.append(np.where(place >= size + after, -2, np.where((place < 0) | (place >= size), -1, place)))
-        counts.append(count)
-    found = []
-    for where in product(*(range(each) for each in counts)):
-        lines = np.meshgrid(*(axes[at][each] for at, each in enumerate(where)), indexing="ij")
-        inside = np.all([line >= 0 for line in lines], axis=0)
-        flat = np.ravel_multi_index([np.maximum(line, 0) for line in lines], sizes)
-        outside = np.where(np.any([line == -2 for line in lines], axis=0), -2, -1)
-        found.append(np.where(inside, flat, outside).ravel())
-    return tuple(counts), np.array(found).reshape(len(found), math.prod(kernel))
+    seen = np.arange(math.prod(sizes)).reshape(sizes)
+    seen = np.pad(seen, [*zip(pads[:rank], pads[rank:], strict=True)], constant_values=-1)
+    if any(size < each for size, each in zip(seen.shape, wide, strict=True)):
+        raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
+    if ceil_mode:
+        seen = np.pad(seen, [(0, step - 1) for step in strides], constant_values=-2)
+    windows = np.lib.stride_tricks.sliding_window_view(seen, wide)
+    windows = windows[tuple(slice(None, None, step) for step in (*strides, *dilations))]
+    for at, step in enumerate(strides if ceil_mode else ()):
+        if (windows.shape[at] - 1) * step >= sizes[at] + pads[at]:
+            windows = windows.take(range(windows.shape[at] - 1), at)  # the last would begin beyond the input
+    return windows.shape[:rank], windows.reshape(-1, math.prod(kernel))
 
 
 def _conv(x: Any, weight: Any, bias: Any = None, *, group: int = 1, **geometry: Any) -> Any:
