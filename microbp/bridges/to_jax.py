@@ -41,8 +41,8 @@ def to_jax(self: Program, *, gradient: Literal["ours", "theirs"] = "ours") -> Ca
 
         def backward(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
             x, theta = kept
-            dx, dtheta = slopes(np_of.concatenate([x, upstream], axis=1), theta, len(x))
-            return dx[:, :count].astype(x.dtype), dtheta.astype(theta.dtype)
+            dx, dtheta = slopes(x, theta, upstream, len(x))
+            return dx.astype(x.dtype), dtheta.astype(theta.dtype)
 
         run = jax.custom_vjp(plain)
         run.defvjp(lambda x, theta: (plain(x, theta), (x, theta)), backward)  # type: ignore[attr-defined]
