@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from itertools import product
@@ -209,6 +210,29 @@ def test_an_element_that_a_plain_object_array_picks_keeps_its_gradient() -> None
     assert np.max(np.array([a, b])) is b
     y = np.sum(np.maximum(0.0, np.array([a, b])))
     assert microbp.grad(y, [a, b]) == [1.0, 1.0]
+
+
+class Asked:
+    """An element of a plain object array, in which NumPy's loops look up a method."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.add(name)
+        raise AttributeError(name)
+
+
+def test_a_value_has_the_methods_that_numpys_loops_over_plain_object_arrays_ask_for() -> None:
+    asked, element = Asked(), np.empty(1, dtype=object)
+    element[0] = asked
+    for ufunc in vars(np).values():
+        if isinstance(ufunc, np.ufunc):
+            with contextlib.suppress(TypeError, ValueError, AttributeError):
+                ufunc(*[element] * ufunc.nin)
+    names = {name for name in asked.names if isinstance(getattr(np, name, None), np.ufunc)}
+    assert len(names) > 30
+    assert {name for name in names if not hasattr(Value, name)} == set()
 
 
 # ------------------------------------------------------------------------------------------- at their edges
