@@ -441,6 +441,12 @@ def test_stacks_of_matrices_are_solved() -> None:
         np.testing.assert_allclose(data_of(part), exact, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(2,), (4,), (4, 2), (2, 4, 1)])
+def test_a_right_side_of_another_length_is_not_solved(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"inconsistent size for core dimension 'n': {shape[-2:][0]} vs 3"):
+        np.linalg.solve(array(np.eye(3)), np.ones(shape))
+
+
 def test_einsum_of_all_forms() -> None:
     m, v = RNG.uniform(-1.0, 1.0, (3, 3)), RNG.uniform(-1.0, 1.0, 3)
     for text, operands, rules in [

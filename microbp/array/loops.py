@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from microbp.value import Value
 
 __all__ = [
     "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "masked", "refuse_masked",
-    "settled", "unequal",
+    "rows_of", "settled", "unequal",
 ]  # fmt: skip
 
 
@@ -141,7 +140,9 @@ def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **optio
     if method == "reduce":
         return reduced(ufunc, function, *inputs, **options)
     if method == "accumulate":
-        return _accumulated(function, *inputs, **options)
+        x, *more = inputs
+        with np.errstate(all="ignore"):
+            return settled(np.frompyfunc(function, 2, 1).accumulate(as_objects(x), *more, **options))
     if method == "reduceat":
         return _reduced_at(ufunc, function, *inputs, **options)
     if method == "at":
@@ -221,14 +222,6 @@ def along(
     return made if made.ndim else made[()]
 
 
-def _accumulated(function: Callable[..., Any], x: Any, axis: int = 0) -> Any:
-    moved = np.moveaxis(as_objects(x), axis, -1)
-    made = np.empty(moved.shape, dtype=object)
-    for place in np.ndindex(moved.shape[:-1]):
-        made[place] = [*accumulate(moved[place].tolist(), function)]
-    return settled(np.moveaxis(made, -1, axis))
-
-
 def _reduced_at(ufunc: np.ufunc, function: Callable[..., Any], x: Any, indices: Any, axis: int = 0) -> Any:
     moved = np.moveaxis(as_objects(x), axis, 0)
     ends = [*map(int, indices[1:]), len(moved)]
@@ -255,7 +248,7 @@ def _applied_at(function: Callable[..., Any], a: Any, indices: Any, *others: Any
 
 
 # -------------------------------------------------------------------------------------- products
-def _rows(x: Any) -> Any:
+def rows_of(x: Any) -> Any:
     """The rows along the last axis as lists: one array of them."""
     made = np.empty(x.shape[:-1], dtype=object)
     for place in np.ndindex(made.shape):
@@ -265,7 +258,7 @@ def _rows(x: Any) -> Any:
 
 def _dots(rows: Any, columns: Any) -> Any:
     """One ``dot`` for each pair of lists, with broadcasting."""
-    return np.frompyfunc(lambda w, x: record(RULES["dot"], (w, x, 0.0)), 2, 1)(rows, columns)
+    return each(lambda w, x: record(RULES["dot"], (w, x, 0.0)), rows, columns)
 
 
 def _sides(a: Any, b: Any) -> tuple[Any, Any]:
@@ -279,7 +272,7 @@ def _sides(a: Any, b: Any) -> tuple[Any, Any]:
             f"matrix product of shapes {a.shape} and {b.shape}: the inner lengths {a.shape[-1]} and "
             f"{columns.shape[-1]} differ"
         )
-    return _rows(a), _rows(columns)
+    return rows_of(a), rows_of(columns)
 
 
 def dot(a: Any, b: Any) -> Any:
@@ -302,7 +295,7 @@ def _product(a: Any, b: Any) -> Any:
 
 def _row_products(a: Any, b: Any) -> Any:
     """``np.vecdot``: one ``dot`` for each pair of rows."""
-    return _dots(*map(_rows, np.broadcast_arrays(*map(as_objects, (a, b)))))
+    return _dots(*map(rows_of, np.broadcast_arrays(*map(as_objects, (a, b)))))
 
 
 #: The ufuncs that are products of matrices or rows, by name, each as a function of two arrays.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.array import Array, array
-from microbp.array.loops import along, as_objects, holds_values
+from microbp.array.loops import along, as_objects, each, holds_values, rows_of
 from microbp.bridges import need
 from microbp.errors import MicrobpError
 from microbp.functions import (
@@ -384,16 +384,11 @@ def _gemm(
     a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0
 ) -> Any:
     """α·A·B + β·C: a neuron for each element, with the bias in it."""
-    rows, columns = as_objects(a.T if transA else a), as_objects(b if transB else b.T)
+    rows, columns = (rows_of(as_objects(x)) for x in (a.T if transA else a, b if transB else b.T))
     shape = len(rows), len(columns)
     bias = np.broadcast_to(0.0 if c is None else as_objects(c if beta == 1.0 else c * beta), shape)
-    made = np.empty(shape, dtype=object)
-    for i, j in np.ndindex(shape):
-        if alpha == 1.0:
-            made[i, j] = dot(columns[j].tolist(), rows[i].tolist(), bias[i, j])
-        else:
-            made[i, j] = dot(columns[j].tolist(), rows[i].tolist()) * alpha + bias[i, j]
-    return made
+    neuron: Any = dot if alpha == 1.0 else lambda w, x, c: dot(w, x) * alpha + c
+    return each(lambda x, w, c: neuron(w, x, c), rows[:, None], columns, bias)
 
 
 def _windows(
