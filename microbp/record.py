@@ -222,7 +222,6 @@ def record_sites(on: bool = True) -> bool:
     """
     before = _Always in with_sites.inside
     (with_sites.inside.add if on else with_sites.inside.discard)(_Always)
-    with_sites.settle()
     return before
 
 
