@@ -47,7 +47,6 @@ from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
-from microbp.node import Node as _Node
 from microbp.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
 from microbp.value import Value
@@ -155,4 +154,4 @@ __all__ = [
 # fmt: on
 
 # Operations look at their operands themselves, and are called for every one.
-told_in(globals(), but=(Value, _Node, Array, Operation))
+told_in(globals(), but=(Value, Array, Operation))

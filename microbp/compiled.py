@@ -1,4 +1,4 @@
-"""A row of the table as Python functions: its value and its local derivatives.
+"""A row of the table as Python functions: its value, its local derivatives, and the operators.
 
 The functions are generated from the row's text and kept in ``linecache``, so that tracebacks and the
 Python debugger show their source.
@@ -12,14 +12,15 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import mul
+from types import CodeType
 from typing import Any, NamedTuple
 
 from microbp.expr import COMPLEX, CONSTANTS, IEEE, REAL, Expression, over
-from microbp.rules import Rule
+from microbp.rules import RULES, Rule
 
 __all__ = [
-    "SCOPE", "Compiled", "compiled", "compiled_complex", "compiled_ieee", "condition", "local_derivative",
-    "same", "slopes", "tried",
+    "CODES", "SCOPE", "Compiled", "compiled", "compiled_complex", "compiled_ieee",
+    "condition", "local_derivative", "operator", "same", "slopes", "tried", "unary",
 ]  # fmt: skip
 
 #: The global names of all generated functions.
@@ -180,3 +181,109 @@ def generate(name: str, source: str) -> Any:
     made: dict[str, Any] = {}
     exec(compile(source, file, "exec"), SCOPE, made)
     return made[name]
+
+
+# The operators write value and local derivatives straight into a new node, whose layout value.py
+# explains. What raises goes to ``record``, which knows what to do. ``special`` is true while ``no_grad()``
+# is in force anywhere, ``grouped`` while any code is in a group.
+_UNARY = """\
+def {name}(self):
+    a = self._data
+    try:
+        y = {y}
+        if special:
+            return record({rule}, (self,))
+        node = new_value()
+        node._da = {da}
+    except (ArithmeticError, ValueError):
+        return record({rule}, (self,))
+    node._data = y
+    node._rule = {rule}
+    node._a = self
+    node._b = node._db = node._note = node._pending = node.grad = None
+{site}    return node
+"""
+_BINARY = """\
+def {name}(self, other):
+    a = self._data
+    kind = type(other)
+    try:
+        if kind is Value:
+            b = other._data
+            y = {y}
+            if special:
+                return record({rule}, (self, other))
+            node = new_value()
+            node._db = {db}
+        elif kind is float or kind is int:
+            b = other
+            y = {y}
+            if special:
+                return record({rule}, (self, other))
+            node = new_value()
+            node._db = None
+        else:
+            return foreign({rule}, self, other, False)
+        node._da = {da}
+    except (ArithmeticError, ValueError):
+        return record({rule}, (self, other))
+    node._data = y
+    node._rule = {rule}
+    node._a = self
+    node._b = other
+    node._note = node._pending = node.grad = None
+{site}    return node
+"""
+_REFLECTED = """\
+def {name}(self, other):
+    a = other
+    b = self._data
+    kind = type(other)
+    try:
+        if kind is not float and kind is not int:
+            return foreign({rule}, self, other, True)
+        y = {y}
+        if special:
+            return record({rule}, (other, self))
+        node = new_value()
+        node._da = {db}
+    except (ArithmeticError, ValueError):
+        return record({rule}, (other, self))
+    node._data = y
+    node._rule = {rule}_swapped
+    node._a = self
+    node._b = other
+    node._db = node._note = node._pending = node.grad = None
+{site}    return node
+"""
+#: The code of each recording method of ``Value``, and the code that also keeps the site.
+CODES: dict[Any, tuple[CodeType, CodeType]] = {}
+
+
+def unary(rule: str) -> Callable[[Any], Any]:
+    """The method of ``Value`` that records an operation of one argument."""
+    method: Callable[[Any], Any] = _operation(f"Value_{rule}", _UNARY, RULES[rule])
+    return method
+
+
+def operator(rule: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """The two methods of ``Value`` for an operator: Value on the left, and literal on the left."""
+    return (
+        _operation(f"Value_{rule}", _BINARY, RULES[rule]),
+        _operation(f"Value_r{rule}", _REFLECTED, RULES[rule]),
+    )
+
+
+def _operation(name: str, template: str, rule: Rule) -> Any:
+    d = dict(zip(("da", "db"), map(str, rule.d), strict=False))
+    word = f"rule_{rule.name}"
+    SCOPE[word] = rule
+    plain, sited = (
+        generate(name, template.format(name=name, rule=word, y=rule.y, site=site, **d))
+        for site in (
+            "    if grouped:\n        node._note = current_group()\n",
+            "    node._note = (None, user_place() or '?', current_group()) if sited else current_group()\n",
+        )
+    )
+    CODES[plain] = plain.__code__, sited.__code__
+    return plain

@@ -21,15 +21,15 @@ from numbers import Real
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from microbp.compiled import operator, unary
 from microbp.native import extension
 from microbp.recording.groups import Group
 from microbp.recording.updates import steps_in, warn_of_steps
-from microbp.rules import RULES
 from microbp.text import shown
 
 __all__ = [
-    "FIELDS", "FROZEN", "Node", "add_gradients", "are_leaves", "backward_order", "gradient_of", "know",
-    "noted", "numbers_of", "passed_again", "refuse_others", "taking_gradients", "upstream_gradients",
+    "FIELDS", "FROZEN", "Node", "add_gradients", "are_leaves", "backward_order", "gradient_of", "noted",
+    "numbers_of", "passed_again", "refuse_others", "taking_gradients", "upstream_gradients",
 ]  # fmt: skip
 
 V = TypeVar("V")
@@ -212,30 +212,6 @@ def passed_again(order: list[Any]) -> None:
 
 
 # ---------------------------------------------------------------------------------------- the node
-_known: dict[str, Any] = {}
-#: Takes what the node needs of what stands above it, by name: :mod:`microbp.record` gives it.
-know: Callable[..., object] = _known.update if extension is None else extension.know
-
-
-def _unary(name: str) -> Callable[[Any], Any]:
-    """The method that records an operation of one argument."""
-    rule = RULES[name]
-    return lambda self: _known["record"](rule, (self,))
-
-
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The two methods for an operator: Value on the left, and literal on the left."""
-    rule = RULES[name]
-
-    def recorded(self: Any, other: Any, reflected: bool) -> Any:
-        made = _known["foreign"](rule, self, other, reflected)
-        if type(other) is int and made._a is self:
-            made._b = other  # as it was written
-        return made
-
-    return lambda self, other: recorded(self, other, False), lambda self, other: recorded(self, other, True)
-
-
 if not TYPE_CHECKING and extension is not None:
     Node = extension.Node
 else:
@@ -263,20 +239,20 @@ else:
         _pending: Any
 
         # fmt: off
-        __add__,     __radd__     = _operator("add")
-        __sub__,     __rsub__     = _operator("sub")
-        __mul__,     __rmul__     = _operator("mul")
-        __truediv__, __rtruediv__ = _operator("div")
-        __pow__,     __rpow__     = _operator("pow")
+        __add__,     __radd__     = operator("add")
+        __sub__,     __rsub__     = operator("sub")
+        __mul__,     __rmul__     = operator("mul")
+        __truediv__, __rtruediv__ = operator("div")
+        __pow__,     __rpow__     = operator("pow")
 
-        __neg__ = _unary("neg");     __abs__ = _unary("abs")
-        exp = _unary("exp");         expm1 = _unary("expm1")
-        log = _unary("log");         log1p = _unary("log1p");    sqrt = _unary("sqrt")
-        sin = _unary("sin");         cos = _unary("cos");        tan = _unary("tan")
-        asin = _unary("asin");       acos = _unary("acos");      atan = _unary("atan")
-        sinh = _unary("sinh");       cosh = _unary("cosh");      tanh = _unary("tanh")
-        sigmoid = _unary("sigmoid"); relu = _unary("relu");      erf = _unary("erf");    erfc = _unary("erfc")
-        softplus = _unary("softplus"); silu = _unary("silu");    gelu = _unary("gelu")
+        __neg__ = unary("neg");     __abs__ = unary("abs")
+        exp = unary("exp");         expm1 = unary("expm1")
+        log = unary("log");         log1p = unary("log1p");    sqrt = unary("sqrt")
+        sin = unary("sin");         cos = unary("cos");        tan = unary("tan")
+        asin = unary("asin");       acos = unary("acos");      atan = unary("atan")
+        sinh = unary("sinh");       cosh = unary("cosh");      tanh = unary("tanh")
+        sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf");    erfc = unary("erfc")
+        softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
         # fmt: on
 
         def _pass(self) -> bool:

@@ -1,33 +1,24 @@
 """Recording: an operation's value and local derivatives go into a new Value; also what is not recorded.
 
-In C the operators of ``Value`` are short cuts through :func:`record`; what these leave out comes here.
+The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.compiled`
+generates from the same rows; what these short cuts leave out comes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from numbers import Real
 from typing import Any
 from weakref import ref
 
 from microbp.calls import user_place, user_site, users
-from microbp.compiled import compiled, compiled_ieee, local_derivative
+from microbp.compiled import CODES, SCOPE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.native import extension
-from microbp.node import gradient_of, know, passed_again, refuse_others
+from microbp.node import gradient_of, passed_again, refuse_others
 from microbp.recording.comparisons import taken
-from microbp.recording.groups import (
-    Around,
-    Group,
-    Held,
-    Switch,
-    asked_for,
-    current,
-    current_group,
-    outermost,
-    serials,
-)
+from microbp.recording.groups import Around, Group, Held, Switch, asked_for, current, current_group, serials
 from microbp.rules import RULES, TABLE, Rule
 from microbp.text import shown
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -36,7 +27,6 @@ __all__ = ["no_grad", "record", "record_sites", "recording", "with_sites"]
 
 #: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
 _new_value = partial(object.__new__, Value)
-_swapped = cache(Swapped)
 
 
 def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
@@ -72,14 +62,16 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
             data, take = argument._data, True
             operands.append(argument)
         else:
-            data, take = argument if type(argument) is float else as_number(argument, rule), False
+            data = argument if type(argument) is float else as_number(argument, str(rule))
+            take = False
             operands.append(data)
         numbers.append(data)
         takes.append(take)
     if over and (not lengths[0] or lengths.count(lengths[0]) != len(over)):
         _check_lengths(rule, lengths)
+    functions = compiled(rule)
     try:
-        y = compiled(rule).value(*numbers)
+        y = functions.value(*numbers)
     except (ArithmeticError, ValueError) as error:
         if not ieee:
             raise _undefined(rule, operands, error) from None
@@ -91,8 +83,13 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
             taken(each)
         return constant(y)
     local: list[float | None] = []
-    for place, (arg, data, take) in enumerate(zip(rule.args, numbers, takes, strict=True)):
-        d: Any = local_derivative(rule, place, numbers, y) if take else None
+    for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):
+        d: Any = None
+        if take:
+            try:
+                d = derivative(*numbers, y)
+            except (ArithmeticError, ValueError):
+                d = compiled_ieee(rule).derivatives[rule.args.index(arg)](*numbers, y)
         if arg not in over:
             local.append(d)
         elif take is True:
@@ -107,7 +104,7 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
     if over or len(operands) > 2:
         node._b, node._db = tuple(operands), tuple(local)
     elif local[0] is None:
-        node._rule = _swapped(rule)
+        node._rule = Swapped(rule)
         (node._b, node._a), node._da = operands, local[1]
     else:
         node._a, node._da = operands[0], local[0]
@@ -115,7 +112,7 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
             node._b, node._db = operands[1], local[1]
     if with_sites.inside:
         node._note = None, user_place() or "?", current_group()
-    elif outermost:
+    elif SCOPE["grouped"]:
         node._note = current_group()
     return node
 
@@ -134,7 +131,7 @@ def _elements(rule: Rule, arg: str, argument: Any) -> tuple[Sequence[Any], Seque
         return argument, [each._data for each in argument], True
     if kinds == {float}:
         return argument, argument, False
-    several = [each if isinstance(each, Value) else as_number(each, rule) for each in argument]
+    several = [each if isinstance(each, Value) else as_number(each, str(rule)) for each in argument]
     takes = [isinstance(each, Value) for each in several]
     return several, [_number(each) for each in several], takes if any(takes) else False
 
@@ -148,7 +145,7 @@ def _check_lengths(rule: Rule, lengths: list[int]) -> None:
 
 
 def _foreign(rule: Rule, value: Value, other: Any, reflected: bool) -> Any:
-    """An operator met an operand; in C one that is neither a plain Value nor a plain float or int."""
+    """An operator met an operand that is neither a plain Value nor a plain float or int."""
     known = (Value, Real, str, bytes, complex, list, tuple, dict, set, type(None))
     if not isinstance(other, known):
         return NotImplemented  # an array, or a class that may know what to do with a Value
@@ -164,7 +161,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
     """The error for an operation at ``operands``, whose evaluation raised ``error``."""
     if isinstance(error, UndefinedOperation):
         return error
-    site, numbers = user_site(), tuple(as_number(_number(each), rule) for each in operands)
+    site, numbers = user_site(), tuple(as_number(_number(each), str(rule)) for each in operands)
     names = [each.name if isinstance(each, Value) else None for each in operands]
     if rule.over:
         at = ", ".join(describe(each) for each in operands)
@@ -229,13 +226,32 @@ class _Always:
     """Stands among those inside for the user who wants sites."""
 
 
-#: Sites are kept inside ``with with_sites.on()`` whatever the user wants outside: recording asks ``inside``.
-with_sites = Switch(bool)
+def _turn_sites(on: bool) -> None:
+    """Methods in Python record by other code, wherever somebody holds them; those in C ask who is inside."""
+    for method, codes in CODES.items():
+        method.__code__ = codes[on]
 
-_rules = [RULES[rule.name] for rule in TABLE]
-know(
-    value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
-    passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
-    sited=with_sites.inside, grouped=outermost, current=current, group=Group, serial=serials,
-    users=users, rules=_rules, swapped=[*map(_swapped, _rules)],
-)  # fmt: skip
+
+#: Sites are kept inside ``with with_sites.on()`` whatever the user wants outside.
+with_sites = Switch(_turn_sites)
+
+
+SCOPE.update(
+    Value=Value,
+    new_value=_new_value,
+    record=record,
+    foreign=_foreign,
+    user_place=user_place,
+    special=_special,
+    sited=with_sites.inside,
+)
+SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})
+
+if extension is not None:
+    _rules = [RULES[rule.name] for rule in TABLE]
+    extension.know(
+        value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
+        passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
+        sited=with_sites.inside, grouped=SCOPE["grouped"], current=current, group=Group, serial=serials,
+        users=users, rules=_rules, swapped=[*map(Swapped, _rules)],
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 """``Value``: a number that remembers how it was computed.
 
-Recording: an operator puts its row's value and local derivatives into a new node, so that local derivatives
-are fixed when the operation happens. What it is made of stands in
+Recording: an operator writes its row's value and local derivatives straight into a new node, so that
+local derivatives are fixed when the operation happens. What it is made of stands in
 :mod:`microbp.node`; here is what a person sees of it.
 """
 
@@ -20,6 +20,7 @@ from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from microbp.calls import site_of, told, user_site
+from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
@@ -371,7 +372,7 @@ def set_names(values: Iterable[Value], names: Iterable[str]) -> None:
             value.name = name
 
 
-def as_number(x: Any, where: object) -> float:
+def as_number(x: Any, where: str) -> float:
     """A real number as a float; TypeError, with what to do instead, for anything else.
 
     >>> as_number("3", "Value()")
@@ -506,7 +507,7 @@ if extension is not None:  # Value(1.0) and Value(1.0, "w") begin in C, which co
 
 for _word, _method in vars(Node).items():
     # Python's own TypeError speaks of a method by the name that it is called by.
-    if type(_method) is FunctionType:
+    if type(_method) is FunctionType and _method in CODES:
         _method.__name__, _method.__qualname__ = _word, f"Value.{_word}"
 
 

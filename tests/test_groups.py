@@ -14,6 +14,7 @@ from support import in_threads
 
 import microbp
 from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record, record_sites
+from microbp.compiled import SCOPE
 from microbp.native import extension
 from microbp.recording import groups
 
@@ -156,7 +157,7 @@ def test_the_group_ends_with_the_block_also_after_an_error():
     with pytest.raises(ZeroDivisionError), group("g"):
         _ = 1 / 0
     assert Graph(x * x).root.group == ()
-    assert not groups.outermost
+    assert not SCOPE["grouped"]
 
 
 def test_each_thread_has_its_own_group():
@@ -172,7 +173,7 @@ def test_each_thread_has_its_own_group():
     in_threads(lambda: job("a"), lambda: job("b"))
     for name, root in made.items():
         assert {node.group[0][0] for node in Graph(root) if node.rule} == {name}
-    assert not groups.outermost
+    assert not SCOPE["grouped"]
 
 
 def test_no_grad_in_a_group_still_records_nothing():
@@ -246,7 +247,7 @@ def test_ctrl_c_at_any_instruction_leaves_nothing_on(run, module):
     x, at = Value(2.0), 1
     while struck(at, run, module.__file__):
         assert groups.current_group() is None, at
-        assert not groups.outermost, at
+        assert not SCOPE["grouped"], at
         y = x * 3.0
         assert (y.requires_grad, Graph(y).root.group) == (True, ()), at
         at += 1

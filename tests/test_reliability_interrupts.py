@@ -20,9 +20,9 @@ import pytest
 import microbp
 import viz
 from microbp import MLP, Graph, Value, fit, record_sites
+from microbp.compiled import SCOPE
 from microbp.optim import SGD
-from microbp.record import _special
-from microbp.recording.groups import current_group, outermost
+from microbp.recording.groups import current_group
 
 LIBRARY = tuple(str(Path(each.__file__).parent) for each in (microbp, viz))
 X, Y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [-1.0, 1.0, 1.0, -1.0]
@@ -83,8 +83,8 @@ def nothing_is_on() -> None:
     y.backward()
     assert (x.grad, y.site, y.requires_grad, Graph(y).root.group) == (4.0, None, True, ())
     assert current_group() is None
-    assert not outermost
-    assert not _special
+    assert not SCOPE["grouped"]
+    assert not SCOPE["special"]
     assert record_sites(False) is False
     assert gc.isenabled()
 

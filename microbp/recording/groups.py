@@ -18,11 +18,12 @@ from itertools import count
 from typing import Any, ClassVar
 from weakref import ref
 
+from microbp.compiled import SCOPE
 from microbp.native import extension
 
 __all__ = [
     "Around", "Group", "Held", "Switch", "asked_for", "current", "current_group", "group", "grouping",
-    "outermost", "serials",
+    "serials",
 ]  # fmt: skip
 
 #: Groups count up in the order in which they were entered.
@@ -47,7 +48,7 @@ class Group:
 current: ContextVar[Group | None] = ContextVar("group", default=None)
 current_group: Callable[[], Group | None] = current.get
 #: The outermost groups that code of any thread is in, or references: recording asks for the group meanwhile.
-outermost: set[Any] = set()
+_outermost: set[Any] = set()
 
 
 class asked_for:  # noqa: N801 (a decorator)
@@ -152,7 +153,7 @@ class group(Around):  # noqa: N801 (used like a function)
         self._outer = current.get()
         self._entered = True
         if self._outer is None:
-            outermost.add(ref(self, outermost.discard))
+            _outermost.add(ref(self, _outermost.discard))
         return partial(current.set, Group(self._name, None, self._outer))
 
     def __exit__(self, *error: object) -> None:
@@ -166,7 +167,7 @@ class group(Around):  # noqa: N801 (used like a function)
 
 def _leave(entered: Any, outer: Group | None) -> None:
     current.set(outer)
-    outermost.discard(entered)
+    _outermost.discard(entered)
 
 
 def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,7 +185,7 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             try:
                 if outer is None:
-                    outermost.add(entered)
+                    _outermost.add(entered)
                 current.set(entered)
                 return call(self, *args, **options)
             finally:
@@ -193,6 +194,9 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
             _leave(entered, outer)
 
     return grouped
+
+
+SCOPE.update(grouped=_outermost, current_group=current_group)
 
 
 # ---------------------------------------------------------------------------------------------- switches
