@@ -87,10 +87,7 @@ def compiled_complex(rule: Rule) -> Callable[..., Any]:
     >>> compiled_complex(RULES["relu"])(2.0 + 1j), compiled_complex(RULES["relu"])(-2.0 + 1j)
     ((2+1j), 0.0)
     """
-    done: dict[str, str] = {}
-    result = rule.y.hoist(rule.over, done)
-    lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
-    source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
+    source = _source(rule, "value", ", ".join(rule.args), rule.y)
     tree = ast.fix_missing_locations(_Comparisons().visit(ast.parse(source)))
     scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_place": COMPLEX.judged}
     exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
@@ -162,11 +159,16 @@ def condition(rule: Rule, where: Expression) -> Callable[..., bool]:
 
 
 def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> Any:
+    return generate(name, _source(rule, name, args, expression, runs))
+
+
+def _source(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> str:
+    """A function of that name; ``runs`` tells that it gives a list, with a number for each element."""
     done: dict[str, str] = {}
     result = expression.hoist(rule.over, done)
     lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
     result = over(result, rule.over) if runs else result
-    return generate(name, f"def {name}({args}):\n{''.join(lines)}    return {result}\n")
+    return f"def {name}({args}):\n{''.join(lines)}    return {result}\n"
 
 
 def generate(name: str, source: str) -> Any:

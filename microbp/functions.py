@@ -77,42 +77,12 @@ class Operation:
         return f"{self.rule.name}({', '.join(words)})"
 
 
-# fmt: off
-abs        = Operation(RULES["abs"])
-acos       = Operation(RULES["acos"])
-asin       = Operation(RULES["asin"])
-atan       = Operation(RULES["atan"])
-clip       = Operation(RULES["clip"])
-cos        = Operation(RULES["cos"])
-cosh       = Operation(RULES["cosh"])
-cross_entropy = Operation(RULES["cross_entropy"])
-dot        = Operation(RULES["dot"])
-elu        = Operation(RULES["elu"])
-erf        = Operation(RULES["erf"])
-erfc       = Operation(RULES["erfc"])
-exp        = Operation(RULES["exp"])
-expm1      = Operation(RULES["expm1"])
-gelu       = Operation(RULES["gelu"])
-leaky_relu = Operation(RULES["leaky_relu"])
-log        = Operation(RULES["log"])
-log1p      = Operation(RULES["log1p"])
-logsumexp  = Operation(RULES["logsumexp"])
-max        = Operation(RULES["max"])
-maximum    = Operation(RULES["maximum"])
-minimum    = Operation(RULES["minimum"])
-pow        = Operation(RULES["pow"])
-relu       = Operation(RULES["relu"])
-select     = Operation(RULES["select"])
-sigmoid    = Operation(RULES["sigmoid"])
-silu       = Operation(RULES["silu"])
-sin        = Operation(RULES["sin"])
-sinh       = Operation(RULES["sinh"])
-softplus   = Operation(RULES["softplus"])
-sqrt       = Operation(RULES["sqrt"])
-sum        = Operation(RULES["sum"])
-tan        = Operation(RULES["tan"])
-tanh       = Operation(RULES["tanh"])
-# fmt: on
+#: All rows that are told above, in this order.
+(
+    abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp, expm1, gelu, leaky_relu,
+    log, log1p, logsumexp, max, maximum, minimum, pow, relu, select, sigmoid, silu, sin, sinh, softplus, sqrt,
+    sum, tan, tanh,
+) = (Operation(RULES[name]) for name in __all__ if name in RULES)  # fmt: skip
 
 
 def log_softmax(x: Iterable[Value | float]) -> Array:

@@ -6,9 +6,7 @@ generates from the same rows; what these short cuts leave out comes here.
 
 from __future__ import annotations
 
-from _thread import allocate_lock
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -20,7 +18,7 @@ from microbp.errors import UndefinedOperation
 from microbp.native import extension
 from microbp.node import gradient_of, passed_again, refuse_others
 from microbp.recording.comparisons import taken
-from microbp.recording.groups import Around, Group, Switch, asked_for, current, current_group, serials
+from microbp.recording.groups import Around, Group, Held, Switch, asked_for, current, current_group, serials
 from microbp.recording.updates import note_moved
 from microbp.rules import RULES, TABLE, Rule
 from microbp.text import shown
@@ -180,28 +178,16 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
 
 
 # --------------------------------------------------------------------------------- what is recorded
-#: The locks of the ``no_grad()`` that this code is in, the innermost first; those of some that were left.
-_unrecorded: ContextVar[tuple[Any, Any] | None] = ContextVar("unrecorded", default=None)
-#: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
+#: A reference to the lock of each ``no_grad()`` in any thread: the operators in C ask ``record`` meanwhile.
 _special: set[Any] = set()
 
 
 def recording() -> bool:
     """Whether operations are recorded here: false inside ``no_grad()``."""
-    locks = _unrecorded.get()
-    while locks is not None:
-        if _held(locks[0]):
-            return False
-        locks = locks[1]
-    return True
+    return no_grad.innermost() is None
 
 
-def _held(reference: Any) -> bool:
-    lock = reference()
-    return lock is not None and lock.locked()
-
-
-class no_grad(Around):  # noqa: N801 (used like a function)
+class no_grad(Held, Around):  # noqa: N801 (used like a function)
     """Record nothing inside the ``with``, in this thread: results are constants. Also a decorator.
 
     >>> w = Value(2.0)
@@ -215,30 +201,15 @@ class no_grad(Around):  # noqa: N801 (used like a function)
     RuntimeError where one is entered that has not been left.
     """
 
-    # It holds as long as a lock is held. What takes the lock and gives it back is written in C, so that there
-    # is no moment at which Ctrl-C could come between and leave it on; nothing else has to be undone.
-    def __init__(self) -> None:
-        self._lock = allocate_lock()
-
     def _recreate_cm(self) -> no_grad:
         return no_grad()
 
     @asked_for
-    def __enter__(self) -> Callable[[], bool]:
+    def __enter__(self) -> Callable[[], object]:
         """Asked for by ``with``, which calls it."""
-        if self._lock.locked():
-            raise RuntimeError("this no_grad() has been entered and not left; call no_grad() for each with")
-        locks = _unrecorded.get()
-        while locks is not None and not _held(locks[0]):
-            locks = locks[1]
+        enter = super().__enter__
         _special.add(ref(self._lock, _special.discard))
-        _unrecorded.set((ref(self._lock), locks))
-        return self._lock.__enter__
-
-    @asked_for
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
-        """Asked for by ``with``, which calls it."""
-        return self._lock.__exit__
+        return enter
 
 
 def record_sites(on: bool = True) -> bool:
@@ -249,7 +220,6 @@ def record_sites(on: bool = True) -> bool:
     """
     before = _Always in with_sites.inside
     (with_sites.inside.add if on else with_sites.inside.discard)(_Always)
-    with_sites.settle()
     return before
 
 

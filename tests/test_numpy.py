@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from itertools import product
@@ -211,6 +212,29 @@ def test_an_element_that_a_plain_object_array_picks_keeps_its_gradient() -> None
     assert microbp.grad(y, [a, b]) == [1.0, 1.0]
 
 
+class Asked:
+    """An element of a plain object array, in which NumPy's loops look up a method."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.add(name)
+        raise AttributeError(name)
+
+
+def test_a_value_has_the_methods_that_numpys_loops_over_plain_object_arrays_ask_for() -> None:
+    asked, element = Asked(), np.empty(1, dtype=object)
+    element[0] = asked
+    for ufunc in vars(np).values():
+        if isinstance(ufunc, np.ufunc):
+            with contextlib.suppress(TypeError, ValueError, AttributeError):
+                ufunc(*[element] * ufunc.nin)
+    names = {name for name in asked.names if isinstance(getattr(np, name, None), np.ufunc)}
+    assert len(names) > 30
+    assert {name for name in names if not hasattr(Value, name)} == set()
+
+
 # ------------------------------------------------------------------------------------------- at their edges
 INF = np.inf
 EDGES: dict[str, list[tuple[float, ...]]] = {
@@ -415,6 +439,12 @@ def test_stacks_of_matrices_are_solved() -> None:
         np.testing.assert_allclose(data_of(solved), np.linalg.solve(m, right), rtol=1e-12)
     for part, exact in zip(np.linalg.slogdet(array(m)), np.linalg.slogdet(m), strict=True):
         np.testing.assert_allclose(data_of(part), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2,), (4,), (4, 2), (2, 4, 1)])
+def test_a_right_side_of_another_length_is_not_solved(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"inconsistent size for core dimension 'n': {shape[-2:][0]} vs 3"):
+        np.linalg.solve(array(np.eye(3)), np.ones(shape))
 
 
 def test_einsum_of_all_forms() -> None:

@@ -45,6 +45,17 @@ def test_compiling_a_function_with_a_branch_warns_with_operands_line_and_cure() 
     assert program(-3.0) == -6.0  # the frozen branch: the eager function gives -0.6
 
 
+def test_a_branch_is_seen_behind_another_compiled_function_that_is_gone_by_then() -> None:
+    w = Value(2.0, name="w")
+
+    def function(x: Any) -> Any:
+        compile_(lambda z: z * w).program(1.0)
+        return leaky(x, w)
+
+    with pytest.warns(BranchWarning, match=re.escape(f"Value(6.0) > 0.0 is True [{LINE}]")):
+        assert compile_(function)(3.0) == 6.0
+
+
 @pytest.mark.parametrize("form", ["straight", "matrix"])
 def test_a_checked_program_raises_where_a_sample_would_have_gone_the_other_way(form) -> None:
     w = Value(2.0, name="w")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -255,29 +254,10 @@ def _named_by_numpy(name: str) -> Callable[..., Any]:
     return told(method)
 
 
-class _Asked:
-    """An element of a plain object array, in which NumPy's loop for objects looks up a method."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        self.names.append(name)
-        raise AttributeError(name)
-
-
-def _methods_of_numpy() -> list[str]:
-    """The names of the methods that NumPy's loops over plain object arrays ask for."""
-    asked = _Asked()
-    element = np.empty(1, dtype=object)
-    element[0] = asked
-    for ufunc in vars(np).values():
-        if isinstance(ufunc, np.ufunc):
-            with suppress(TypeError, ValueError, AttributeError):
-                ufunc(*[element] * ufunc.nin)
-    return sorted({name for name in asked.names if isinstance(getattr(np, name, None), np.ufunc)})
-
-
-for _name in _methods_of_numpy():
-    if not hasattr(Value, _name):
-        setattr(Value, _name, _named_by_numpy(_name))
+#: The methods that NumPy's loops over plain object arrays ask an element for, but those of a Value's own.
+_ASKED_FOR = """
+arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt conjugate deg2rad degrees exp2 fabs fmod hypot log10
+log2 logical_xor rad2deg radians rint
+"""
+for _name in _ASKED_FOR.split():
+    setattr(Value, _name, _named_by_numpy(_name))

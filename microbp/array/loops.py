@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from microbp.value import Value
 
 __all__ = [
     "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "masked", "refuse_masked",
-    "settled", "unequal",
+    "rows_of", "settled", "unequal",
 ]  # fmt: skip
 
 
@@ -141,7 +140,9 @@ def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **optio
     if method == "reduce":
         return reduced(ufunc, function, *inputs, **options)
     if method == "accumulate":
-        return _accumulated(function, *inputs, **options)
+        x, *more = inputs
+        with np.errstate(all="ignore"):
+            return settled(np.frompyfunc(function, 2, 1).accumulate(as_objects(x), *more, **options))
     if method == "reduceat":
         return _reduced_at(ufunc, function, *inputs, **options)
     if method == "at":
@@ -221,14 +222,6 @@ def along(
     return made if made.ndim else made[()]
 
 
-def _accumulated(function: Callable[..., Any], x: Any, axis: int = 0) -> Any:
-    moved = np.moveaxis(as_objects(x), axis, -1)
-    made = np.empty(moved.shape, dtype=object)
-    for place in np.ndindex(moved.shape[:-1]):
-        made[place] = [*accumulate(moved[place].tolist(), function)]
-    return settled(np.moveaxis(made, -1, axis))
-
-
 def _reduced_at(ufunc: np.ufunc, function: Callable[..., Any], x: Any, indices: Any, axis: int = 0) -> Any:
     moved = np.moveaxis(as_objects(x), axis, 0)
     ends = [*map(int, indices[1:]), len(moved)]
@@ -255,58 +248,54 @@ def _applied_at(function: Callable[..., Any], a: Any, indices: Any, *others: Any
 
 
 # -------------------------------------------------------------------------------------- products
-def dot(a: Any, b: Any) -> Any:
-    """``np.dot``: the matrix product, except with a scalar or a stack of matrices on the right."""
-    a, b = map(as_objects, (a, b))
-    if not a.ndim or not b.ndim:
-        return each(lambda x, y: x * y, a, b)
-    if b.ndim <= 2:
-        return _product(a, b)
-    side_by_side = np.moveaxis(b, -2, 0).reshape(b.shape[-2], -1)
-    return _product(a, side_by_side).reshape(a.shape[:-1] + b.shape[:-2] + b.shape[-1:])
+def rows_of(x: Any) -> Any:
+    """The rows along the last axis as lists: one array of them."""
+    made = np.empty(x.shape[:-1], dtype=object)
+    for place in np.ndindex(made.shape):
+        made[place] = x[place].tolist()
+    return made
 
 
-def _product(a: Any, b: Any) -> Any:
-    """The matrix product, as ``np.matmul`` has it."""
+def _dots(rows: Any, columns: Any) -> Any:
+    """One ``dot`` for each pair of lists, with broadcasting."""
+    return each(lambda w, x: record(RULES["dot"], (w, x, 0.0)), rows, columns)
+
+
+def _sides(a: Any, b: Any) -> tuple[Any, Any]:
+    """The rows of a and the columns of b, as lists; ValueError where they differ in length."""
     a, b = map(as_objects, (a, b))
     if not a.ndim or not b.ndim:
         raise ValueError(f"matrix product of shapes {a.shape} and {b.shape}: for a scalar write *")
-    if a.ndim > 2 or b.ndim > 2:
-        return _stacked(a, b)
-    rows, columns = np.atleast_2d(a), (b.T if b.ndim == 2 else b[None])
-    if rows.shape[1] != columns.shape[1]:
+    columns = b.swapaxes(-1, -2) if b.ndim > 1 else b
+    if a.shape[-1] != columns.shape[-1]:
         raise ValueError(
-            f"matrix product of shapes {a.shape} and {b.shape}: the inner lengths "
-            f"{rows.shape[1]} and {columns.shape[1]} differ"
+            f"matrix product of shapes {a.shape} and {b.shape}: the inner lengths {a.shape[-1]} and "
+            f"{columns.shape[-1]} differ"
         )
-    rule, lists = RULES["dot"], [column.tolist() for column in columns]
-    made = np.empty((len(rows), len(lists)), dtype=object)
-    for i, row in enumerate(rows):
-        elements = row.tolist()
-        for j, column in enumerate(lists):
-            made[i, j] = record(rule, (elements, column, 0.0))
-    made = made.reshape(a.shape[:-1] + b.shape[1:])
-    return made if made.ndim else made[()]
+    return rows_of(a), rows_of(columns)
+
+
+def dot(a: Any, b: Any) -> Any:
+    """``np.dot``: each row of a with each column of b; with a scalar, times it."""
+    a, b = map(as_objects, (a, b))
+    if not a.ndim or not b.ndim:
+        return each(lambda x, y: x * y, a, b)
+    rows, columns = _sides(a, b)
+    return _dots(rows.reshape(rows.shape + (1,) * columns.ndim), columns)
+
+
+def _product(a: Any, b: Any) -> Any:
+    """The matrix product, as ``np.matmul`` has it: stacks of matrices are broadcast."""
+    rows, columns = _sides(a, b)
+    np.broadcast_shapes(rows.shape[:-1], columns.shape[:-1])  # says which stacks do not fit
+    if rows.ndim and columns.ndim:  # neither is one row
+        rows, columns = rows[..., None], columns[..., None, :]
+    return _dots(rows, columns)
 
 
 def _row_products(a: Any, b: Any) -> Any:
     """``np.vecdot``: one ``dot`` for each pair of rows."""
-    a, b = np.broadcast_arrays(*map(as_objects, (a, b)))
-    made = np.empty(a.shape[:-1], dtype=object)
-    for place in np.ndindex(made.shape):
-        made[place] = record(RULES["dot"], (a[place].tolist(), b[place].tolist(), 0.0))
-    return made if made.ndim else made[()]
-
-
-def _stacked(a: Any, b: Any) -> Any:
-    """Products of stacks of matrices, as ``np.matmul`` broadcasts them."""
-    left, right = np.atleast_2d(a), (b if b.ndim > 1 else b[:, None])
-    stack = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    left, right = (np.broadcast_to(x, stack + x.shape[-2:]) for x in (left, right))
-    made = np.empty((*stack, left.shape[-2], right.shape[-1]), dtype=object)
-    for place in np.ndindex(stack):
-        made[place] = _product(left[place], right[place])
-    return made[..., 0, :] if a.ndim == 1 else made[..., 0] if b.ndim == 1 else made
+    return _dots(*map(rows_of, np.broadcast_arrays(*map(as_objects, (a, b)))))
 
 
 #: The ufuncs that are products of matrices or rows, by name, each as a function of two arrays.

@@ -406,27 +406,18 @@ def _eliminated(a: Any, b: Any, name: str) -> tuple[Any, list[Any], float]:
     return right, pivots, sign
 
 
-def _each_matrix(name: str, of: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one matrix (and more) for a stack of them; the first result, or a tuple."""
+def _each_matrix(name: str, of: Callable[..., Any], signature: str) -> Callable[..., Any]:
+    """A function of one square matrix (and more) for stacks of them, which are broadcast."""
+    stacked = np.vectorize(of, otypes="O" * signature.partition("->")[2].count("("), signature=signature)
 
-    def stacked(a: Any, *more: Any) -> Any:
+    def of_stacks(a: Any, *more: Any) -> Any:
         a = as_objects(a)
         if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
             raise ValueError(f"np.linalg.{name} takes square matrices, not the shape {a.shape}")
-        places = [*np.ndindex(a.shape[:-2])]
-        made = [of(a[place], *(as_objects(each)[place] for each in more)) for place in places]
-        if isinstance(made[0], tuple):
-            return tuple(_joined(list(part), a.shape[:-2]) for part in zip(*made, strict=True))
-        return _joined(made, a.shape[:-2])
+        made = stacked(a, *map(as_objects, more))
+        return tuple(each[()] for each in made) if isinstance(made, tuple) else made[()]
 
-    return stacked
-
-
-def _joined(parts: list[Any], shape: tuple[int, ...]) -> Any:
-    if not shape:
-        return parts[0]
-    made = np.stack([as_objects(part) for part in parts])
-    return made.reshape(shape + made.shape[1:])
+    return of_stacks
 
 
 def _det(a: Any) -> Any:
@@ -450,11 +441,9 @@ def _slogdet(a: Any) -> tuple[Any, Any]:
 
 
 def _solve(a: Any, b: Any) -> Any:
-    a, b = map(as_objects, (a, b))
-    inner = 1 if b.ndim == 1 else 2
-    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-inner])
-    a, b = (np.broadcast_to(x, stack + x.shape[-n:]) for x, n in ((a, 2), (b, inner)))
-    return _each_matrix("solve", lambda matrix, right: _eliminated(matrix, right, "solve")[0])(a, b)
+    side = "(n)" if np.ndim(b) == 1 else "(n,k)"
+    solved = _each_matrix("solve", lambda m, r: _eliminated(m, r, "solve")[0], f"(n,n),{side}->{side}")
+    return solved(a, b)
 
 
 # --------------------------------------------------------------------------------------- the table
@@ -503,9 +492,11 @@ def _table() -> dict[str, Callable[..., Any]]:
         "vdot": lambda a, b: dot(np.ravel(as_objects(a)), np.ravel(as_objects(b))),
         "linalg.norm": _norm,
         "linalg.solve": _solve,
-        "linalg.inv": _each_matrix("inv", lambda a: _eliminated(a, np.eye(len(a)), "inv")[0]),
-        "linalg.det": _each_matrix("det", _det),
-        "linalg.slogdet": _each_matrix("slogdet", _slogdet),
+        "linalg.inv": _each_matrix(
+            "inv", lambda a: _eliminated(a, np.eye(len(a)), "inv")[0], "(n,n)->(n,n)"
+        ),
+        "linalg.det": _each_matrix("det", _det, "(n,n)->()"),
+        "linalg.slogdet": _each_matrix("slogdet", _slogdet, "(n,n)->(),()"),
     }
 
 

@@ -9,6 +9,7 @@ computed anew by the others.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -72,7 +73,7 @@ class _Spread:
         self.ends = np.cumsum(self.sizes)
         #: Futures, which keep the data on the workers; the scheduler knows how to make them again.
         self.blocks = self.client.compute(data.to_delayed().ravel().tolist())
-        self.program = self.client.submit(_itself, program, pure=False)
+        self.program = self.client.submit(copy, program, pure=False)  # on the worker as it is here
 
     def _partitions(self, data: Any) -> Any:
         """A Dask array that is cut along the samples alone."""
@@ -119,10 +120,6 @@ class _Spread:
             graph.update({key: (_sum, group) for key, group in zip(level, groups, strict=True)})
         found: Floats = self.client.get(graph, level[0])
         return found.copy()
-
-
-def _itself(program: Program) -> Program:
-    return program
 
 
 def _gradient(program: Program, block: Floats, rows: Any, theta: Floats) -> Floats:

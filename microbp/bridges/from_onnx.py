@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.array import Array, array
-from microbp.array.loops import along, as_objects, holds_values
+from microbp.array.loops import along, as_objects, each, holds_values, rows_of
 from microbp.bridges import need
 from microbp.errors import MicrobpError
 from microbp.functions import (
@@ -385,16 +384,11 @@ def _gemm(
     a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0
 ) -> Any:
     """α·A·B + β·C: a neuron for each element, with the bias in it."""
-    rows, columns = as_objects(a.T if transA else a), as_objects(b if transB else b.T)
+    rows, columns = (rows_of(as_objects(x)) for x in (a.T if transA else a, b if transB else b.T))
     shape = len(rows), len(columns)
     bias = np.broadcast_to(0.0 if c is None else as_objects(c if beta == 1.0 else c * beta), shape)
-    made = np.empty(shape, dtype=object)
-    for i, j in np.ndindex(shape):
-        if alpha == 1.0:
-            made[i, j] = dot(columns[j].tolist(), rows[i].tolist(), bias[i, j])
-        else:
-            made[i, j] = dot(columns[j].tolist(), rows[i].tolist()) * alpha + bias[i, j]
-    return made
+    neuron: Any = dot if alpha == 1.0 else lambda w, x, c: dot(w, x) * alpha + c
+    return each(lambda x, w, c: neuron(w, x, c), rows[:, None], columns, bias)
 
 
 def _windows(
@@ -421,27 +415,18 @@ def _windows(
         ]
         less, more = [each // 2 for each in both], [each - each // 2 for each in both]
         pads = less + more if auto_pad == "SAME_UPPER" else more + less
-    counts, axes = [], []
-    for at in range(rank):
-        size, before, after = sizes[at], pads[at], pads[at + rank]
-        room = size + before + after - wide[at]
-        if room < 0:
-            raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
-        count = (-(-room // strides[at]) if ceil_mode else room // strides[at]) + 1
-        if ceil_mode and (count - 1) * strides[at] >= size + before:
-            count -= 1  # a window begins in the input, or in the padding before it
-        start = np.arange(count)[:, None] * strides[at] - before
-        place = start + np.arange(kernel[at]) * dilations[at]
-        axes.append(np.where(place >= size + after, -2, np.where((place < 0) | (place >= size), -1, place)))
-        counts.append(count)
-    found = []
-    for where in product(*(range(each) for each in counts)):
-        lines = np.meshgrid(*(axes[at][each] for at, each in enumerate(where)), indexing="ij")
-        inside = np.all([line >= 0 for line in lines], axis=0)
-        flat = np.ravel_multi_index([np.maximum(line, 0) for line in lines], sizes)
-        outside = np.where(np.any([line == -2 for line in lines], axis=0), -2, -1)
-        found.append(np.where(inside, flat, outside).ravel())
-    return tuple(counts), np.array(found).reshape(len(found), math.prod(kernel))
+    seen = np.arange(math.prod(sizes)).reshape(sizes)
+    seen = np.pad(seen, [*zip(pads[:rank], pads[rank:], strict=True)], constant_values=-1)
+    if any(size < each for size, each in zip(seen.shape, wide, strict=True)):
+        raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
+    if ceil_mode:
+        seen = np.pad(seen, [(0, step - 1) for step in strides], constant_values=-2)
+    windows = np.lib.stride_tricks.sliding_window_view(seen, wide)
+    windows = windows[tuple(slice(None, None, step) for step in (*strides, *dilations))]
+    for at, step in enumerate(strides if ceil_mode else ()):
+        if (windows.shape[at] - 1) * step >= sizes[at] + pads[at]:
+            windows = windows.take(range(windows.shape[at] - 1), at)  # the last would begin beyond the input
+    return windows.shape[:rank], windows.reshape(-1, math.prod(kernel))
 
 
 def _conv(x: Any, weight: Any, bias: Any = None, *, group: int = 1, **geometry: Any) -> Any:

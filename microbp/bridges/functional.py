@@ -6,8 +6,8 @@ adds to a part of an array makes a new one, ``np.added(x, places, piece)``. ``np
 functions under NumPy's names, a *namespace*: of JAX, of PyTorch, or of what only notes that it was asked
 (ONNX). Beside arithmetic, ``@``, comparisons, ``&`` and ``|`` of its arrays it has :data:`NEEDED`.
 
-The gradient is that of Σ c·y over the outputs y with a cotangent c for each: inputs of one more program, of
-which the graph is this one's and a dot. So each output of each sample has an upstream gradient of its own.
+The gradient is that of Σ c·y over the outputs y with a cotangent c for each, with which the chain rule
+begins: each output of each sample has an upstream gradient of its own.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from microbp.graph import Graph
-from microbp.replay.axes import Array, arranged
+from microbp.replay.axes import Array, Operand, arranged, contract, piece_of
 from microbp.replay.code import Tree, call, name, text
 from microbp.replay.forms import defined
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import THETA
+from microbp.replay.groups import CONSTANT, THETA
 from microbp.replay.matrix import MANY, Plan
 from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.passes import Contribution, Writer, covering, words_of
-from microbp.rules import RULES
 
 __all__ = ["NEEDED", "Functional"]
 
@@ -78,26 +76,28 @@ class Functional:
     def __init__(self, captured: Captured, caller: str, gradient: str = "theirs") -> None:
         if gradient not in ("ours", "theirs"):
             raise ValueError(WRONG["gradient"].format(caller, gradient))
-        self.captured, self._caller = captured, caller
-        self.plan = self._planned(captured)
+        self.captured, self._caller, self.plan = captured, caller, Plan(captured)
+        if not self.plan.has_matrices:
+            raise ValueError(WRONG["many"].format(caller, MANY))
         writer = _Writer(self.plan)
         writer.forward()
         writer.assign("y", writer.outputs())
         #: The name of the vector of all parameters, and whether more than the arrays of it is used.
         self.theta, self.theta_used = self.plan.arrays[THETA].name, writer.theta_used
         #: ``value(x, theta, n)``: of inputs [n, inputs] and the vector of parameters outputs [n, outputs].
-        self.value_source = self._source("value", writer, "y")
+        self.value_source = self._source(f"value(x, {self.theta}, n)", writer, "y")
 
     @cached_property
     def slopes_source(self) -> str:
-        """``slopes(x, theta, n)`` for x with the cotangents behind the inputs: dx, and dtheta."""
-        plan = self._slopes_plan
-        writer, theta = _Writer(plan), plan.arrays[THETA].name
+        """``slopes(x, theta, cotangents, n)`` with a cotangent for each output: dx, and dtheta."""
+        plan, writer, theta = self.plan, _Writer(self.plan), self.theta
         writer.forward()
         writer.assign(f"d{theta}", call("np.zeros", (len(self.captured.params),)))
         for each in plan.used.values():
             writer.assign(f"d{each.name}", call("np.zeros", each.shape))
-        writer.backward()
+        cotangents = plan.names.counted("cotangents")
+        writer.begin(Array(cotangents, (len(self.captured.outputs),), varies=True))
+        writer.chain_rule()
         for each in plan.used.values():
             flat = call("np.reshape", name(f"d{each.name}"), (-1,))
             members = writer.constant(each.members.ravel(), "at")
@@ -105,11 +105,7 @@ class Functional:
         if not all(self.captured.trained):
             mask = writer.constant(np.array(self.captured.trained, dtype=float), "c")
             writer.assign(f"d{theta}", ast.BinOp(name(f"d{theta}"), ast.Mult(), mask))
-        return self._source("slopes", writer, f"dx, d{theta}")
-
-    @cached_property
-    def _slopes_plan(self) -> Plan:
-        return self._planned(_with_cotangents(self.captured))
+        return self._source(f"slopes(x, {theta}, {cotangents}, n)", writer, f"dx, d{theta}")
 
     def batch(self, inputs: tuple[int, ...], theta: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the batch, of inputs and parameters of these shapes; ValueError where they misfit."""
@@ -123,35 +119,27 @@ class Functional:
 
     def value(self, namespace: Any) -> Callable[..., Any]:
         """The function of that name, in the namespace."""
-        return self._defined("value", self.value_source, self.plan, namespace)
+        return self._defined("value", self.value_source, namespace)
 
     def slopes(self, namespace: Any) -> Callable[..., Any]:
         """The function of that name, in the namespace."""
-        return self._defined("slopes", self.slopes_source, self._slopes_plan, namespace)
+        return self._defined("slopes", self.slopes_source, namespace)
 
-    def _planned(self, captured: Captured) -> Plan:
-        plan = Plan(captured)
-        if not plan.has_matrices:
-            raise ValueError(WRONG["many"].format(self._caller, MANY))
-        return plan
-
-    def _source(self, function: str, writer: _Writer, result: str) -> str:
-        plan = writer.plan
-        theta, head = plan.arrays[THETA].name, []
-        for each in plan.used.values():
+    def _source(self, head: str, writer: _Writer, result: str) -> str:
+        lines = []
+        for each in self.plan.used.values():
             members = writer.constant(each.members, "at")
-            head.append(f"{each.name} = {text(call('np.part', name(theta), members))}")
-        lines = [*head, *writer.printed(), f"return {result}"]
+            lines.append(f"{each.name} = {text(call('np.part', name(self.theta), members))}")
+        lines += [*writer.printed(), f"return {result}"]
         if "dpow" in words_of(writer.statements):
             raise ValueError(WRONG["lacking"].format(self._caller, "a further derivative of a power"))
         helpers = "\n\n".join([_OWN, *(HELPERS[word] for word in ("sigmoid", "shift", "times"))])
-        return "\n".join([helpers, "", f"def {function}(x, {theta}, n):", *(f"    {line}" for line in lines)])
+        return "\n".join([helpers, "", f"def {head}:", *(f"    {line}" for line in lines)])
 
-    @staticmethod
-    def _defined(function: str, source: str, plan: Plan, namespace: Any) -> Callable[..., Any]:
+    def _defined(self, function: str, source: str, namespace: Any) -> Callable[..., Any]:
         made = defined(source)
         made["np"] = namespace
-        made.update({word: namespace.constant(held) for word, held in plan.constants.values()})
+        made.update({word: namespace.constant(held) for word, held in self.plan.constants.values()})
         found: Callable[..., Any] = made[function]
         return found
 
@@ -179,6 +167,16 @@ class _Writer(Writer):
         else:
             made = call("np.added", into, at, piece)
         self.add(into, made, "=", comment)
+
+    def begin(self, cotangents: Array) -> None:
+        """Pass a cotangent to each output, as its upstream gradient."""
+        plan, one = self.plan, piece_of(1.0)
+        for home, (places, which) in plan.outputs.items():
+            if home != CONSTANT and plan.takes(home):
+                held, sizes = np.array(places), {"n": None, "o": len(which)}
+                piece, _ = self.view(cotangents, Operand(home, np.array(which), ("o",)))
+                operand = Operand(home, held).along(plan.array(home), ("o",), held.shape)
+                self.found[home].append((operand, partial(contract, piece, one, sizes=sizes)))
 
     def printed(self) -> list[str]:
         """The lines."""
@@ -213,38 +211,3 @@ class _Functions(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         self.generic_visit(node)
         return call("np.transpose", node.value) if node.attr == "T" else node
-
-
-def _with_cotangents(captured: Captured) -> Captured:
-    """The program whose one output is Σ c·y, with the c as inputs behind the others."""
-    record, count = captured.graph._record(), len(captured.graph)
-    outputs = list(captured.outputs)
-    given = [*range(count, count + len(outputs))]
-    dot = RULES["dot"]
-    rules = record["rules"] if dot in record["rules"] else (*record["rules"], dot)
-    width = len(record["args"])
-    more: dict[str, list[Any]] = {
-        "op": [*[-1] * len(given), rules.index(dot)],
-        "first": [*[width] * len(given), width + 2 * len(given) + 1],
-        "args": [*outputs, *given, -1 - len(record["consts"])],
-        "consts": [0.0],
-        "data": [*[1.0] * len(given), float(captured.graph.data[outputs].sum())],
-        "local": [np.nan] * (2 * len(given) + 1),
-        "grad": [np.nan] * (len(given) + 1),
-        "known": [False] * (len(given) + 1),
-        "needs": [True] * (len(given) + 1),
-    }
-    for word, held in more.items():
-        record[word] = np.append(record[word], np.array(held, record[word].dtype))
-    names = [*(f"c{at}" for at in given), "c·y"]
-    blank = {"named": False, "sites": None, "groups": (), "paths": ()}
-    labels: dict[str, list[Any]] = {word: [each] * len(names) for word, each in blank.items()}
-    record |= {word: [*record[word], *held] for word, held in {"names": names, **labels}.items()}
-    graph = Graph._with({**record, "rules": rules, "roots": (count + len(given),)})
-    return captured._replace(
-        graph=graph,
-        inputs=(*captured.inputs, *given),
-        outputs=(count + len(given),),
-        input_shape=(len(captured.inputs) + len(given),),
-        output_shape=(),
-    )

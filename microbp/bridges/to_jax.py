@@ -41,22 +41,19 @@ def to_jax(self: Program, *, gradient: Literal["ours", "theirs"] = "ours") -> Ca
 
         def backward(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
             x, theta = kept
-            dx, dtheta = slopes(np_of.concatenate([x, upstream], axis=1), theta, len(x))
-            return dx[:, :count].astype(x.dtype), dtheta.astype(theta.dtype)
+            dx, dtheta = slopes(x, theta, upstream, len(x))
+            return dx.astype(x.dtype), dtheta.astype(theta.dtype)
 
         run = jax.custom_vjp(plain)
         run.defvjp(lambda x, theta: (plain(x, theta), (x, theta)), backward)  # type: ignore[attr-defined]
 
     def function(inputs: Any, theta: Any = None) -> Any:
-        x, vector = (np_of.asarray(each, dtype=_kind(each)) for each in (inputs, _or(theta, numbers)))
+        given = inputs, numbers if theta is None else theta
+        x, vector = (np_of.asarray(each, dtype=_kind(each)) for each in given)
         batch = made.batch(x.shape, vector.shape)
         return run(x.reshape(-1, count), vector).reshape(batch + self.captured.output_shape)
 
     return function
-
-
-def _or(given: Any, default: Any) -> Any:
-    return default if given is None else given
 
 
 def _kind(x: Any) -> Any:

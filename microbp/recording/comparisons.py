@@ -12,14 +12,11 @@ and with them the numbers that are taken out of the graph in other ways: ``.data
 from __future__ import annotations
 
 import operator
-from _thread import allocate_lock
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, NamedTuple
-from weakref import ref
 
 from microbp.calls import Place, site_of, user_place
-from microbp.recording.groups import Switch, asked_for
+from microbp.recording.groups import Held, Switch
 
 __all__ = [
     "HASHED", "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
@@ -68,40 +65,18 @@ class Compared(NamedTuple):
     right: Any
 
 
-#: The ``watched()`` that this code is in, or was: a reference, so that none is kept alive.
-_watching: ContextVar[Any] = ContextVar("watching", default=None)
-
-
-class watched:  # noqa: N801 (used like a function)
+class watched(Held):  # noqa: N801 (used like a function)
     """All comparisons of Values inside the ``with``, in this thread, go into the list ``found``."""
 
-    # It is on as long as a lock is held, which is taken and given back in C: see no_grad().
     def __init__(self) -> None:
+        super().__init__()
         self.found: list[Compared] = []
-        self._lock = allocate_lock()
-        self._outer = _watching.get()
-
-    @asked_for
-    def __enter__(self) -> Callable[[], object]:
-        """Asked for by ``with``, which calls it."""
-        _watching.set(ref(self))
-        return self._lock.__enter__
-
-    @asked_for
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
-        """Asked for by ``with``, which calls it."""
-        return self._lock.__exit__
 
 
 def watching() -> list[Compared] | None:
     """The list of the innermost ``watched()`` that this code is in; None where there is none."""
-    reference = _watching.get()
-    while reference is not None and (each := reference()) is not None:
-        if each._lock.locked():
-            found: list[Compared] = each.found
-            return found
-        reference = each._outer
-    return None
+    entered = watched.innermost()
+    return entered and getattr(entered[1](), "found", None)
 
 
 #: Called with True when the first function is traced, and with False when the last one has been: then Values

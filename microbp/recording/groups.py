@@ -8,21 +8,22 @@ labels of a graph: recording only stores the reference.
 from __future__ import annotations
 
 import os
-from _thread import RLock, get_ident
+from _thread import RLock, allocate_lock, get_ident
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial, wraps
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 from weakref import ref
 
 from microbp.compiled import SCOPE
 from microbp.native import extension
 
 __all__ = [
-    "Around", "Group", "Switch", "asked_for", "current", "current_group", "group", "grouping", "serials",
+    "Around", "Group", "Held", "Switch", "asked_for", "current", "current_group", "group", "grouping",
+    "serials",
 ]  # fmt: skip
 
 #: Groups count up in the order in which they were entered.
@@ -63,6 +64,46 @@ class asked_for:  # noqa: N801 (a decorator)
         if of is None:
             return lambda each, *args: self.method_of(each)(*args)
         return self.method_of(of)
+
+
+class Held:
+    """What is on inside of the ``with``, in this thread, as long as a lock is held.
+
+    What takes the lock and gives it back is written in C, so that there is no moment at which Ctrl-C could
+    come between and leave it on; nothing else has to be undone.
+    """
+
+    #: What this code has entered last, and may have left: references to the lock and to the object, which do
+    #: not keep them alive, and what it was in then.
+    _entered: ClassVar[ContextVar[Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls._entered = ContextVar(cls.__name__, default=None)
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+
+    @classmethod
+    def innermost(cls) -> Any:
+        """The innermost of this kind that this code is in, as it is kept; None where there is none."""
+        entered = cls._entered.get()
+        while entered is not None and not ((lock := entered[0]()) and lock.locked()):
+            entered = entered[2]
+        return entered
+
+    @asked_for
+    def __enter__(self) -> Callable[[], object]:
+        """Asked for by ``with``, which calls it."""
+        if self._lock.locked():
+            who = type(self).__name__
+            raise RuntimeError(f"this {who}() has been entered and not left; call {who}() for each with")
+        self._entered.set((ref(self._lock), ref(self), self.innermost()))
+        return self._lock.__enter__
+
+    @asked_for
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
+        """Asked for by ``with``, which calls it."""
+        return self._lock.__exit__
 
 
 class Around(ContextDecorator):

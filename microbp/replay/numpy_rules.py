@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
-from microbp.expr import FUNCTIONS, Expression
+from microbp.expr import Expression
 from microbp.replay.axes import Piece, elementwise, in_order, over, piece_of, plus, times
 from microbp.replay.code import reading, text
 from microbp.rules import RULES, Rule
@@ -79,6 +79,7 @@ def times(t, distance):
 ''',
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
+    "dpow": "dpow = np.vectorize(FUNCTIONS['dpow'].real, otypes=[float])\n",
 }
 #: What the language's words are in NumPy; those that are not here bear the same name, in NumPy or the source.
 _NUMPY: dict[Any, Any] = {
@@ -142,6 +143,4 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Piece:
 
 def helpers(words: set[str]) -> list[str]:
     """The functions that are called, and that NumPy has not."""
-    found = [source for word, source in HELPERS.items() if word in words]
-    others = sorted(words & FUNCTIONS.keys() - HELPERS.keys())
-    return found + [f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n" for word in others]
+    return [source for word, source in HELPERS.items() if word in words]

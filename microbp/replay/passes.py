@@ -251,11 +251,15 @@ class Writer:
 
     # -------------------------------------------------------------------------------------- backward
     def backward(self) -> None:
-        """The chain rule from the cost back, with the derivatives in the inputs at the end."""
-        plan, groups = self.plan, self.plan.groups
-        self.assign("costs", full(self.sum(plan.cost, "costs"), ("n",), {"n": None}))
+        """The derivatives of the sum of the costs."""
+        self.assign("costs", full(self.sum(self.plan.cost, "costs"), ("n",), {"n": None}))
         self.section = "deltas"
-        self.pass_on(plan.cost, piece_of(1.0))
+        self.pass_on(self.plan.cost, piece_of(1.0))
+        self.chain_rule()
+
+    def chain_rule(self) -> None:
+        """From what was received so far to the parameters, with the derivatives in the inputs at the end."""
+        plan, groups = self.plan, self.plan.groups
         for each in reversed(plan.order):
             if groups[each].trains and self.found[each]:
                 self.pass_on(each, self.upstream(each))

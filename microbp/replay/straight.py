@@ -27,6 +27,7 @@ _WIDTH, _TERMS = 100, 100
 _KNOWN = {*FUNCTIONS, *CONSTANTS, *AGGREGATES}
 #: What the language has beyond Python's ``math``, and what of it that calls, in an order of definition.
 _HELPERS = {
+    "dpow": (set[str](), "from microbp.expr import FUNCTIONS\n\ndpow = FUNCTIONS['dpow'].real\n"),
     "largest": ({"isnan", "nan"}, '''
 def largest(numbers):
     """The largest number; nan as soon as one is nan."""
@@ -220,9 +221,6 @@ def _header(words: set[str]) -> str:
     known = {word: word for word in words if hasattr(math, word)}
     known |= {"abs": "fabs as abs"} if "abs" in words else {}
     lines = [f"from math import {', '.join(sorted(known.values()))}\n"] * bool(known)
-    if others := sorted(words & FUNCTIONS.keys() - _HELPERS.keys() - known.keys()):
-        lines += ["\nfrom microbp.expr import FUNCTIONS\n\n"]
-        lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
     return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
 
 
