@@ -178,7 +178,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
 
 
 # --------------------------------------------------------------------------------- what is recorded
-#: A reference to the lock of each ``no_grad()`` in any thread: the operators in C ask ``record`` meanwhile.
+#: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
 _special: set[Any] = set()
 
 
@@ -220,6 +220,7 @@ def record_sites(on: bool = True) -> bool:
     """
     before = _Always in with_sites.inside
     (with_sites.inside.add if on else with_sites.inside.discard)(_Always)
+    with_sites.settle()
     return before
 
 
