@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import pytest
 
 import microbp
 from microbp import Module, Value, compiled
@@ -49,7 +50,7 @@ def at_once(cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[]
                 row = case if type(case) is tuple else (case,)
                 try:
                     check(*row)
-                except Exception as error:  # noqa: BLE001 (told with all others)
+                except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 (told with all others)
                     failed.append(f"{', '.join(map(str, row))}: {type(error).__name__}: {error}")
             assert not failed, "\n".join(failed)
 

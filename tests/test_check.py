@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import at_once
 from support import planted as misstated
 
 import microbp.check.auditing
@@ -66,8 +67,7 @@ def sites() -> Iterator[None]:
 
 
 # ------------------------------------------------------------------------------- numerical gradients
-@pytest.mark.parametrize(
-    ("function", "x", "slope"),
+@at_once(
     [
         (lambda v: v * v * v, 3.0, 27.0),
         (lambda v: v.exp(), 1e-8, math.exp(1e-8)),
@@ -81,7 +81,7 @@ def sites() -> Iterator[None]:
         (lambda v: 1.0 / v, -1e-5, -1e10),
         (lambda v: v.tanh(), 6.0, 1.0 / math.cosh(6.0) ** 2),
         (lambda v: (1.0 + v).log(), 1e-9, 1.0 / (1.0 + 1e-9)),
-    ],
+    ]
 )
 def test_a_derivative_is_measured_to_its_estimated_error(function, x, slope):
     v = Value(x)
@@ -1104,8 +1104,7 @@ def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
         assert all(f"rule {bad.name} is wrong" in each.why for each in disagreed)
 
 
-@pytest.mark.parametrize(
-    ("operation", "data"),
+@at_once(
     [
         (lambda v: v.relu(), 0.0),
         (abs, 0.0),
@@ -1118,7 +1117,7 @@ def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
         (lambda v: v.acos(), -1.0),
         (lambda v: v**0.99, 0.0),
         (lambda v: v**1.5, 0.0),
-    ],
+    ]
 )
 def test_a_corner_by_convention_is_no_alarm(operation, data):
     v = Value(data, name="v")
@@ -1538,7 +1537,7 @@ def test_relu_at_and_beside_zero_is_never_called_wrong(size, beside):
         assert audit(loss, show=False).ok
 
 
-@pytest.mark.parametrize("size", [10.0**e for e in range(-8, 9)])
+@at_once([10.0**e for e in range(-8, 9)])
 def test_parameters_of_any_size_are_decided(size):
     w, b = Value(1.3 * size, name="w"), Value(-0.4 / size, name="b")
     report = checked(lambda: (w / size * 0.7 + b * size).tanh() * size)
