@@ -437,8 +437,7 @@ def test_gradients_of_reductions() -> None:
         assert microbp.grad(y, a).tolist() == exact
 
 
-@pytest.mark.parametrize("reduce", [np.sum, np.mean, np.max, np.min], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("place", range(3))
+@at_once([np.sum, np.mean, np.max, np.min], range(3))
 def test_reductions_propagate_nan(reduce: Any, place: int) -> None:
     numbers = [1.0, 2.0, 3.0]
     numbers[place] = math.nan

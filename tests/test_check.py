@@ -471,8 +471,7 @@ def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, lar
     assert report.counts == {"inconclusive": 1}
 
 
-@pytest.mark.parametrize("large", [1e12, 1e13, 1e14])
-@pytest.mark.parametrize("curve", [math.tanh, math.exp, math.sqrt])
+@at_once([math.tanh, math.exp, math.sqrt], [1e12, 1e13, 1e14])
 def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, large):
     """It moves by steps of different sizes."""
     right = (
@@ -871,8 +870,7 @@ def test_a_kink_of_a_function_of_an_array_is_inconclusive():
     assert report.rows[0].why.startswith("kink or jump within the step")
 
 
-@pytest.mark.parametrize("size", [1e8, 1e10, 1e12, 1e14])
-@pytest.mark.parametrize("x", [0.3, 1.0, 7.7])
+@at_once([1e8, 1e10, 1e12, 1e14], [0.3, 1.0, 7.7])
 def test_a_function_that_moves_by_whole_steps_is_not_called_flat(size, x):
     (row,) = checked(lambda x: (size + x**2) - size, x, gradient=2.0 * x).rows
     assert row.verdict != "DISAGREE"
@@ -1141,8 +1139,7 @@ def test_a_function_that_bends_within_the_narrowest_complex_step_is_measured_wit
     assert checked(sqrt(x * x + 1e-240)).counts == {"agree": 1}
 
 
-@pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])
-@pytest.mark.parametrize("power", [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
+@at_once([5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200], [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
 def test_a_step_wider_than_the_operand_is_not_taken_for_its_slope(x, power):
     assert audit(Value(x) ** power, show=False).ok
     assert checked(Value(x) ** power).ok

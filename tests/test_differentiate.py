@@ -204,8 +204,7 @@ SECOND: list[tuple[Callable[[Value], Value], Callable[[float], float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "second"), SECOND)
-@pytest.mark.parametrize("at", [0.3, 0.9, 2.5])
+@at_once(SECOND, [0.3, 0.9, 2.5])
 def test_second_derivatives(function: Any, second: Any, at: float) -> None:
     x = Value(at)
     assert derivatives(function(x), x, 2)[1] == pytest.approx(second(at), rel=1e-13, abs=1e-300)

@@ -398,8 +398,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("name", PAIRED)
-@pytest.mark.parametrize(("predictions", "targets", "first", "second"), SHAPES)
+@at_once(PAIRED, SHAPES)
 def test_shapes_that_do_not_fit(name, predictions, targets, first, second):
     with pytest.raises(ValueError, match="do not fit") as caught:
         LOSSES[name](untouched(predictions), targets)

@@ -380,8 +380,9 @@ def test_an_input_that_is_no_number_is_refused(x: Any) -> None:
         MLP(2, [2, 1])(x)
 
 
-@pytest.mark.parametrize("module", [Neuron(2, seed=1), Layer(2, 3, seed=1), MLP(2, [3, 2], seed=1)])
-@pytest.mark.parametrize("kind", [np.array, list, tuple, microbp.array])
+@at_once(
+    [Neuron(2, seed=1), Layer(2, 3, seed=1), MLP(2, [3, 2], seed=1)], [np.array, list, tuple, microbp.array]
+)
 def test_the_rows_of_an_array_are_samples(module: Any, kind: Callable[[Any], Any]) -> None:
     rows = [[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]]
     said = module(kind(rows))
@@ -485,8 +486,10 @@ def test_python_s_seed_gives_micrograd_s_parameters_bit_for_bit() -> None:
     assert [each for part in one_by_one for each in part] == drawn
 
 
-@pytest.mark.parametrize("init", [*INITIALISATIONS, lambda rng, nin, _nout: rng.normal() / nin])
-@pytest.mark.parametrize("make", [Neuron, lambda n, **o: Layer(n, 2, **o), lambda n, **o: MLP(n, [2], **o)])
+@at_once(
+    [Neuron, lambda n, **o: Layer(n, 2, **o), lambda n, **o: MLP(n, [2], **o)],
+    [*INITIALISATIONS, lambda rng, nin, _nout: rng.normal() / nin],
+)
 def test_without_a_seed_python_s_random_rules(make: Callable[..., Module], init: Any) -> None:
     random.seed(7)
     first, second = numbers(make(3, init=init)), numbers(make(3, init=init, seed=None))

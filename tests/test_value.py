@@ -87,8 +87,7 @@ def test_what_is_no_real_number_is_refused(thing: object, words: str) -> None:
     assert value.data == 1.0
 
 
-@pytest.mark.parametrize(("thing", "words"), REFUSED, ids=lambda x: type(x).__name__)
-@pytest.mark.parametrize("name", OPERATORS)
+@at_once(OPERATORS, REFUSED)
 def test_what_is_no_real_number_is_refused_as_an_operand(name: str, thing: Any, words: str) -> None:
     for operands in ((Value(1.0), thing), (thing, Value(1.0))):
         with pytest.raises(TypeError) as caught:
@@ -164,8 +163,7 @@ ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("compare", ORDERINGS.values())
-@pytest.mark.parametrize("other", [1.0, 2.0, 3, NAN, -INF, np.float32(2.0), np.int64(1), Fraction(5, 2)])
+@at_once(ORDERINGS.values(), [1.0, 2.0, 3, NAN, -INF, np.float32(2.0), np.int64(1), Fraction(5, 2)])
 def test_orderings_compare_numbers_and_give_a_plain_truth_value(compare: Any, other: Any) -> None:
     value = Value(2.0)
     pairs = [(value, other), (value, Value(other)), (other, value)]
@@ -207,8 +205,7 @@ def test_what_has_steps_is_a_plain_number(number: float) -> None:
     assert +value is value
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("divisor", [2, -2.0, 0.7, INF, np.float32(0.5)])
+@at_once(NUMBERS, [2, -2.0, 0.7, INF, np.float32(0.5)])
 def test_a_remainder_is_recorded(number: float, divisor: float) -> None:
     value = Value(number, name="x")
     rest = value % divisor
@@ -357,8 +354,7 @@ def test_constants_are_literals_and_no_nodes() -> None:
     assert node.local_derivatives[0] is None
 
 
-@pytest.mark.parametrize("number", [3, 3.0, np.float64(3), np.float32(3), np.int64(3), Fraction(3)])
-@pytest.mark.parametrize("name", OPERATORS)
+@at_once(OPERATORS, [3, 3.0, np.float64(3), np.float32(3), np.int64(3), Fraction(3)])
 def test_an_operator_takes_any_real_number_on_either_side(name: str, number: Any) -> None:
     x = Value(2.5)
     apply, rule = OPERATORS[name], RULES[name]
