@@ -19,6 +19,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", coalesce_streams=True, record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
+        shutdown_kernel="immediate",  # it holds nothing that is wanted
     )  # fmt: skip
     made = client.execute()
     made.metadata.language_info = {"name": "python"}  # the rest is the version of this machine's Python

@@ -38,7 +38,10 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is imported and collected stays to the end: the garbage collector does not walk over it again."""
+    """What is imported and collected stays to the end: the garbage collector does not walk over it again.
+
+    For what comes it is called less often than Python would, where graphs of many values grow.
+    """
     gc.disable()
     try:
         return (yield)
@@ -46,6 +49,7 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000)
 
 
 # No test pulls the plug: what was written is there for all to read before the disk has it.

@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 
 import microbp
 from microbp import Module, Value, compiled
@@ -39,17 +41,20 @@ METHODS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def at_once(cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """One test of all cases that names each which fails, for what is quicker than a test of its own."""
+def at_once(*tables: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """One test of all cases that names each which fails, for what is quicker than a test of its own.
+
+    Of several tables each case of one is met by each of the others.
+    """
 
     def made(check: Callable[..., None]) -> Callable[[], None]:
         def test() -> None:
             failed = []
-            for case in cases:
-                row = case if type(case) is tuple else (case,)
+            for cases in product(*tables):
+                row = [x for case in cases for x in (case if type(case) is tuple else (case,))]
                 try:
                     check(*row)
-                except Exception as error:  # noqa: BLE001 (told with all others)
+                except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 (told with all others)
                     failed.append(f"{', '.join(map(str, row))}: {type(error).__name__}: {error}")
             assert not failed, "\n".join(failed)
 

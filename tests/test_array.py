@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import at_once
 
 import microbp
 from microbp import Array, Graph, NoGradientError, UndefinedOperation, Value, array, data_of, grad_of
@@ -138,7 +139,7 @@ UFUNCS: list[tuple[Any, str, int]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ufunc", "rule", "count"), UFUNCS, ids=lambda x: getattr(x, "__name__", None))
+@at_once(UFUNCS)
 def test_a_function_of_numpy_records_its_operation(ufunc: Any, rule: str, count: int) -> None:
     numbers = RNG.uniform(0.1, 0.9, (2, 3)), RNG.uniform(0.1, 0.9, 3)
     values = tuple(array(x) for x in numbers)
@@ -330,7 +331,7 @@ STACKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("left", "right"), PRODUCTS + STACKS)
+@at_once(PRODUCTS + STACKS)
 def test_the_matrix_product(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     a, b = RNG.uniform(-1, 1, left), RNG.uniform(-1, 1, right)
     exact = a @ b
@@ -343,8 +344,8 @@ def test_the_matrix_product(left: tuple[int, ...], right: tuple[int, ...]) -> No
         assert np.array_equal(data_of(np.matmul(x, y)), data_of(result))
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [*PRODUCTS, ((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((2, 3), (5, 3, 4)),
+@at_once(
+    [*PRODUCTS, ((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((2, 3), (5, 3, 4)),
                         ((3,), (5, 3, 4)), ((6, 2, 3), (5, 3, 4)), ((), (2, 3)), ((2, 3), ()), ((), ())]
 )  # fmt: skip
 def test_numpy_s_dot(left: tuple[int, ...], right: tuple[int, ...]) -> None:
@@ -436,8 +437,7 @@ def test_gradients_of_reductions() -> None:
         assert microbp.grad(y, a).tolist() == exact
 
 
-@pytest.mark.parametrize("reduce", [np.sum, np.mean, np.max, np.min], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("place", range(3))
+@at_once([np.sum, np.mean, np.max, np.min], range(3))
 def test_reductions_propagate_nan(reduce: Any, place: int) -> None:
     numbers = [1.0, 2.0, 3.0]
     numbers[place] = math.nan

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import at_once
 from support import planted as misstated
 
 import microbp.check.auditing
@@ -66,8 +67,7 @@ def sites() -> Iterator[None]:
 
 
 # ------------------------------------------------------------------------------- numerical gradients
-@pytest.mark.parametrize(
-    ("function", "x", "slope"),
+@at_once(
     [
         (lambda v: v * v * v, 3.0, 27.0),
         (lambda v: v.exp(), 1e-8, math.exp(1e-8)),
@@ -81,7 +81,7 @@ def sites() -> Iterator[None]:
         (lambda v: 1.0 / v, -1e-5, -1e10),
         (lambda v: v.tanh(), 6.0, 1.0 / math.cosh(6.0) ** 2),
         (lambda v: (1.0 + v).log(), 1e-9, 1.0 / (1.0 + 1e-9)),
-    ],
+    ]
 )
 def test_a_derivative_is_measured_to_its_estimated_error(function, x, slope):
     v = Value(x)
@@ -471,8 +471,7 @@ def test_a_function_that_absorbs_small_steps_is_not_known_to_be_flat(factor, lar
     assert report.counts == {"inconclusive": 1}
 
 
-@pytest.mark.parametrize("large", [1e12, 1e13, 1e14])
-@pytest.mark.parametrize("curve", [math.tanh, math.exp, math.sqrt])
+@at_once([math.tanh, math.exp, math.sqrt], [1e12, 1e13, 1e14])
 def test_what_absorbs_small_steps_before_a_curve_is_not_known_to_be_flat(curve, large):
     """It moves by steps of different sizes."""
     right = (
@@ -871,8 +870,7 @@ def test_a_kink_of_a_function_of_an_array_is_inconclusive():
     assert report.rows[0].why.startswith("kink or jump within the step")
 
 
-@pytest.mark.parametrize("size", [1e8, 1e10, 1e12, 1e14])
-@pytest.mark.parametrize("x", [0.3, 1.0, 7.7])
+@at_once([1e8, 1e10, 1e12, 1e14], [0.3, 1.0, 7.7])
 def test_a_function_that_moves_by_whole_steps_is_not_called_flat(size, x):
     (row,) = checked(lambda x: (size + x**2) - size, x, gradient=2.0 * x).rows
     assert row.verdict != "DISAGREE"
@@ -1104,8 +1102,7 @@ def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
         assert all(f"rule {bad.name} is wrong" in each.why for each in disagreed)
 
 
-@pytest.mark.parametrize(
-    ("operation", "data"),
+@at_once(
     [
         (lambda v: v.relu(), 0.0),
         (abs, 0.0),
@@ -1118,7 +1115,7 @@ def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
         (lambda v: v.acos(), -1.0),
         (lambda v: v**0.99, 0.0),
         (lambda v: v**1.5, 0.0),
-    ],
+    ]
 )
 def test_a_corner_by_convention_is_no_alarm(operation, data):
     v = Value(data, name="v")
@@ -1142,8 +1139,7 @@ def test_a_function_that_bends_within_the_narrowest_complex_step_is_measured_wit
     assert checked(sqrt(x * x + 1e-240)).counts == {"agree": 1}
 
 
-@pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])
-@pytest.mark.parametrize("power", [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
+@at_once([5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200], [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
 def test_a_step_wider_than_the_operand_is_not_taken_for_its_slope(x, power):
     assert audit(Value(x) ** power, show=False).ok
     assert checked(Value(x) ** power).ok
@@ -1538,7 +1534,7 @@ def test_relu_at_and_beside_zero_is_never_called_wrong(size, beside):
         assert audit(loss, show=False).ok
 
 
-@pytest.mark.parametrize("size", [10.0**e for e in range(-8, 9)])
+@at_once([10.0**e for e in range(-8, 9)])
 def test_parameters_of_any_size_are_decided(size):
     w, b = Value(1.3 * size, name="w"), Value(-0.4 / size, name="b")
     report = checked(lambda: (w / size * 0.7 + b * size).tanh() * size)

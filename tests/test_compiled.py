@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from strategies import any_float
+from support import at_once
 
 from microbp.compiled import SCOPE, Compiled, compiled, generate
 from microbp.errors import UndefinedOperation
@@ -109,7 +110,7 @@ def stated(rule: Rule, *numbers: float, literal: int | None = None) -> Any:
     return bits(y), [None if each is None else bits(each) for each in d]
 
 
-@pytest.mark.parametrize("rule", METHODS, ids=lambda rule: rule.name)
+@at_once(METHODS)
 def test_a_method_of_value_records_what_the_row_states(rule: Rule) -> None:
     rng = random.Random(5)  # noqa: S311
     method = {"neg": lambda v: -v, "abs": abs}.get(rule.name) or (lambda v: getattr(v, rule.name)())

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import REFERENCE
+from support import at_once
 
 import microbp
 from microbp import UndefinedOperation, Value, check_gradients, define, grad
@@ -158,7 +159,7 @@ def test_corners_and_extremes(rule: Rule) -> None:
             assert close(each, limit, 1e-10), (a, order, exact)
 
 
-@pytest.mark.parametrize("rule", ACTIVATIONS, ids=lambda rule: rule.name)
+@at_once(ACTIVATIONS)
 def test_after_a_nan_comes_a_nan(rule: Rule) -> None:
     x = Value(nan)
     y = applied(rule, x)
@@ -210,7 +211,7 @@ def test_all_partial_derivatives_of_a_power(a: float) -> None:
             assert close(found, exact, 1e-10), (b, by, found, exact)
 
 
-@pytest.mark.parametrize("a", BASES[:-1])
+@at_once(BASES[:-1])
 def test_the_derivatives_of_a_power_with_a_plain_exponent(a: float) -> None:
     x = Value(a)
     for b in (0.1, 0.5, 1.0, 2.0, 2.5, 3.0, -1.0, -0.5):
@@ -314,7 +315,7 @@ TIES: list[tuple[str, tuple[float, ...], list[float], list[list[float]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "operands", "gradient", "hessian"), TIES)
+@at_once(TIES)
 def test_gradients_and_hessians_at_ties(
     name: str, operands: tuple[float, ...], gradient: list[float], hessian: list[list[float]]
 ) -> None:
@@ -368,7 +369,7 @@ def exactly(logits: list[float]) -> list[Any]:
     return [each / mpmath.fsum(weights) for each in weights]
 
 
-@pytest.mark.parametrize("logits", LOGITS, ids=str)
+@at_once(LOGITS)
 def test_the_losses_of_large_and_masked_logits(logits: list[float]) -> None:
     with mpmath.workdps(500):
         p = exactly(logits)

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import here
+from support import at_once, here
 from tutorial import written_out
 
 from microbp import Value, dot, record_sites
@@ -29,8 +29,7 @@ def odd() -> Trace:
 
 
 # -------------------------------------------------------------------------------------- expressions
-@pytest.mark.parametrize(
-    ("text", "answer"),
+@at_once(
     [
         ("abs(grad) > 10", False),
         ("not finite", False),
@@ -53,7 +52,7 @@ def odd() -> Trace:
         ("max(x.data for x in [net_h1, grad2])", 0.5),
         ("(lambda y: y + threshold)(grad)", 12.0),
         ("log(e)", 1.0),
-    ],
+    ]
 )
 def test_an_expression_means_what_python_says(text: str, answer: object) -> None:
     pass_ = odd()
@@ -151,8 +150,7 @@ def test_a_watch_stops_whenever_the_value_receives() -> None:
     assert reasons(cursor, point)[17] == ["h1.grad: −0.0190491 → +0.0363503, sign change"]
 
 
-@pytest.mark.parametrize(
-    ("condition", "holds"),
+@at_once(
     [
         ("abs(grad) > 0.5", lambda _step, c: abs(c.after) > 0.5),
         ("contribution < 0", lambda _step, c: c.amount < 0),
@@ -166,7 +164,7 @@ def test_a_watch_stops_whenever_the_value_receives() -> None:
         ("h1.final < 0", lambda _step, _c: False),
         ("h1.missing == 0", lambda step, _c: step.index >= 17),
         ("h1.data > 0.59", lambda _step, _c: True),
-    ],
+    ]
 )
 def test_a_condition_holds_where_the_numbers_say_so(condition: str, holds) -> None:
     cursor = net()

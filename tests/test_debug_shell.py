@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import planted
+from support import at_once, planted
 from tutorial import SCRIPT, written_out
 
 from microbp import Value, dot, group, nn, record_sites
@@ -258,8 +258,7 @@ def test_a_display_is_shown_after_every_stop() -> None:
 
 
 # ----------------------------------------------------------------------------------------- looking
-@pytest.mark.parametrize(
-    ("command", "told"),
+@at_once(
     [
         ("p w5.grad", "w5.grad = 0.08216704056423078"),
         ("p w5.data - 0.5 * w5.grad", "w5.data - 0.5 * w5.grad = 0.35891647971788465"),
@@ -278,7 +277,7 @@ def test_a_display_is_shown_after_every_stop() -> None:
         ("p h1", "h1 = σ(v13)\n  data 0.5932699921071872\n  grad 0.03635030639314468   final"),
         ("p w1", "w1\n  data 0.15\n  grad none yet   0 of 1"),
         ("p E", "E = v36 + v37\n  data 0.2983711087600027\n  grad 1   the seed"),
-    ],
+    ]
 )
 def test_print(command: str, told: str) -> None:
     assert answer("goto 17", command) == told
@@ -400,8 +399,7 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
 
 
 # ------------------------------------------------------------------------------------ wrong commands
-@pytest.mark.parametrize(
-    ("command", "told"),
+@at_once(
     [
         ("stpe", "there is no command 'stpe'; did you mean 'step'?"),
         ("reverse_continue", "there is no command 'reverse_continue'; did you mean 'reverse-continue'?"),
@@ -445,7 +443,7 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
         ("rc 3", "reverse-continue takes no argument"),
         ("!ls", "there is no command '!ls'"),
         ("\x00", "there is no command '\\x00'"),
-    ],
+    ]
 )
 def test_a_wrong_command_is_one_clear_line(command: str, told: str) -> None:
     text = answer(command)
@@ -537,8 +535,7 @@ def test_no_two_commands_have_one_name() -> None:
     assert len(words) == len({*words})
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
+@at_once(
     [
         ("print h", ["h1", "h2"]),
         ("break sig", ["sigmoid", "sign_change"]),
@@ -550,7 +547,7 @@ def test_no_two_commands_have_one_name() -> None:
         ("forward o", ["o1", "o2"]),
         ("goto v2", ["v21", "v22", "v23", "v24", "v25", "v27", "v28", "v29"]),
         ("nosuch h", []),
-    ],
+    ]
 )
 def test_completion(line: str, offered: list[str]) -> None:
     loss, values = written_out()

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from strategies import Program, programs
-from support import bits
+from support import at_once, bits
 from tutorial import written_out
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
@@ -392,8 +392,7 @@ GRAPH = r"its graph: this is no graph as Graph.to_json\(\) writes it: "
 DAMAGED = "this trace is damaged at "
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
+@at_once(
     [
         ("", r"this text is not a trace: it is not JSON \(Expecting value: line 1 column 1 \(char 0\)\)"),
         ("x = 3", "this text is not a trace: it is not JSON"),
@@ -412,7 +411,7 @@ DAMAGED = "this trace is damaged at "
         (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
         (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
         (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),
-    ],
+    ]
 )
 def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
     with pytest.raises(NotATrace, match=f"^{told}"):

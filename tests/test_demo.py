@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from support import planted, reproduced
+from support import at_once, planted, reproduced
 
 import microbp
 from microbp import compiled
@@ -257,8 +257,7 @@ def test_json_holds_every_comparison_and_the_numbers(reports):
         assert report.numbers
 
 
-@pytest.mark.parametrize(
-    ("known", "number", "same"),
+@at_once(
     [
         ("0.19", 0.1949999, True),
         ("0.19", 0.1950001, False),
@@ -273,7 +272,7 @@ def test_json_holds_every_comparison_and_the_numbers(reports):
         (0.0, 1e-300, False),
         ("0.5", math.inf, False),
         ("0.5", math.nan, False),
-    ],
+    ]
 )
 def test_agreement_is_to_the_digits_printed(known, number, same):
     assert agrees(known, number) is same

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from strategies import REFERENCE, Program, programs
+from support import at_once
 
 import microbp
 from microbp import Array, Graph, NoGradientError, Value, array, data_of, grad, no_grad
@@ -144,7 +145,7 @@ def test_the_third_derivative_of_the_fourth_power() -> None:
     assert derivatives(x * x * x * x, x, 5) == [32.0, 48.0, 48.0, 24.0, 0.0]
 
 
-@pytest.mark.parametrize("at", [-3.5, -2.0, -0.7, 0.0, 0.3, 1.9, 2.1, 6.0])
+@at_once([-3.5, -2.0, -0.7, 0.0, 0.3, 1.9, 2.1, 6.0])
 def test_the_derivatives_of_tanh(at: float) -> None:
     x = Value(at)
     first, second = derivatives(x.tanh(), x, 2)
@@ -203,8 +204,7 @@ SECOND: list[tuple[Callable[[Value], Value], Callable[[float], float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "second"), SECOND)
-@pytest.mark.parametrize("at", [0.3, 0.9, 2.5])
+@at_once(SECOND, [0.3, 0.9, 2.5])
 def test_second_derivatives(function: Any, second: Any, at: float) -> None:
     x = Value(at)
     assert derivatives(function(x), x, 2)[1] == pytest.approx(second(at), rel=1e-13, abs=1e-300)

@@ -7,6 +7,7 @@ import inspect
 import pickle
 
 import pytest
+from support import at_once
 
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
@@ -43,7 +44,7 @@ def test_every_class_of_the_module_is_exported_and_public() -> None:
         assert getattr(microbp, name) is getattr(errors, name)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@at_once(KINDS)
 def test_each_is_microbp_s_own_and_of_the_standard_kind(kind: type[Exception]) -> None:
     assert issubclass(kind, MicrobpError)
     for standard in KINDS[kind]:  # type: ignore[index]

@@ -12,6 +12,7 @@ import mpmath  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import at_once
 
 from microbp.errors import RuleError
 from microbp.expr import AGGREGATES, COMPLEX, CONSTANTS, FUNCTIONS, REAL, largest, over, parse, total
@@ -92,7 +93,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED, ids=[text or "nothing" for text, _ in REFUSED])
+@at_once(REFUSED)
 def test_what_is_not_in_the_language_is_refused_with_the_row_and_the_word(text: str, said: str) -> None:
     with pytest.raises(RuleError) as caught:
         parse(text, {"a", "b", "y"}, "f")
@@ -270,8 +271,7 @@ def test_hoist_computes_each_aggregate_once() -> None:
     assert list(done.values()) == ["_0", "_1", "_2"]
 
 
-@pytest.mark.parametrize(
-    ("text", "elements", "written"),
+@at_once(
     [
         ("x", ["x"], "x"),
         ("w * x", ["w", "x"], "map(mul, w, x)"),
@@ -281,7 +281,7 @@ def test_hoist_computes_each_aggregate_once() -> None:
         ("1.0", ["w", "x"], "[1.0 for w in w]"),
         ("b", ["x"], "[b for x in x]"),
         ("exp(x) if x > b else 0.0", ["x"], "[exp(x) if x > b else 0.0 for x in x]"),
-    ],
+    ]
 )
 def test_over_writes_the_list_that_an_expression_gives(text: str, elements: list[str], written: str) -> None:
     assert over(text, elements) == written
@@ -331,7 +331,7 @@ def test_the_points_cover_every_function_of_one_argument() -> None:
     assert set(CONSTANTS) == {"pi", "inf", "nan"}
 
 
-@pytest.mark.parametrize("name", REAL_POINTS)
+@at_once(REAL_POINTS)
 def test_on_the_real_axis_the_complex_function_is_the_real_one(name: str) -> None:
     function = FUNCTIONS[name]
     for x in REAL_POINTS[name]:

@@ -10,6 +10,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from support import at_once
 
 import microbp
 from microbp import Array, Operation, Value, array, data_of, functions, grad
@@ -42,7 +43,7 @@ def test_every_operation_but_the_operators_has_a_function() -> None:
         assert RULES[name].corner in operation.__doc__
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@at_once(OPERATIONS)
 def test_of_values_it_records_and_of_numbers_it_computes(name: str) -> None:
     numbers = inside(name)
     values = [[Value(x) for x in each] if isinstance(each, list) else Value(each) for each in numbers]
@@ -54,7 +55,7 @@ def test_of_values_it_records_and_of_numbers_it_computes(name: str) -> None:
     assert value.rule.split(value.operands) == values
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@at_once(OPERATIONS)
 def test_any_operand_may_be_a_literal(name: str) -> None:
     numbers = inside(name)
     exact = OPERATIONS[name](*numbers)
@@ -66,7 +67,7 @@ def test_any_operand_may_be_a_literal(name: str) -> None:
         assert isinstance(node.operands[place], Value)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@at_once(OPERATIONS)
 def test_arguments_go_by_place_or_by_name(name: str) -> None:
     numbers = inside(name)
     args = RULES[name].args
@@ -75,7 +76,7 @@ def test_arguments_go_by_place_or_by_name(name: str) -> None:
     assert OPERATIONS[name](numbers[0], **dict(zip(args[1:], numbers[1:], strict=True))) == exact
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if hasattr(Value, name)])
+@at_once([name for name in OPERATIONS if hasattr(Value, name)])
 def test_the_method_of_the_same_name_is_the_same_operation(name: str) -> None:
     x = Value(*inside(name))
     one, other = OPERATIONS[name](x), getattr(x, name)()
@@ -84,7 +85,7 @@ def test_the_method_of_the_same_name_is_the_same_operation(name: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if not RULES[name].over])
+@at_once([name for name in OPERATIONS if not RULES[name].over])
 def test_arrays_are_taken_element_by_element(name: str) -> None:
     numbers = inside(name)
     column, row = np.array([[1.0], [0.9]]), np.array([1.0, 0.95, 0.9])
@@ -123,7 +124,7 @@ CALLS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "text"), CALLS)
+@at_once(CALLS)
 def test_a_call_that_does_not_fit_is_told(call: str, text: str) -> None:
     with pytest.raises(TypeError) as caught:
         eval(f"microbp.{call}", {"microbp": microbp, "x": Value(1.0)})
@@ -211,7 +212,7 @@ def holds(operation: Operation, function: Callable[[Any], Any], x: Value) -> Non
 NEVER = ["sigmoid", "tanh", "softplus", "relu", "silu", "gelu", "erf", "erfc", "atan", "leaky_relu", "elu"]
 
 
-@pytest.mark.parametrize("name", NEVER)
+@at_once(NEVER)
 def test_activations_never_overflow(name: str) -> None:
     for at in (1000.0, -1000.0, 709.8, -745.2, 1e17, -1e17, 1.7e308, -1.7e308):
         x = Value(at)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Program, programs
+from support import at_once
 
 import microbp
 from microbp import Graph, Node, Value, record_sites
@@ -392,7 +393,7 @@ def test_an_operation_that_is_not_in_the_table_travels_with_its_row() -> None:
     assert backward_order(again)[-1].grad == 12.0
 
 
-@pytest.mark.parametrize("name", RULES)
+@at_once(RULES)
 def test_a_rule_of_the_table_is_pickled_as_itself(name: str) -> None:
     assert pickle.loads(pickle.dumps(RULES[name])) is RULES[name]
 

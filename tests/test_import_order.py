@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+from support import at_once
 
 import microbp
 
@@ -412,10 +413,9 @@ def test_the_package_file_only_re_exports() -> None:
     assert beyond_re_exports((PACKAGE / "__init__.py").read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize(
-    "statement",
+@at_once(
     ["import os", "from math import pi", "def f():\n    pass", "names = []", "__version__ = read()",
-     "print('hello')", "if x:\n    y", "__all__ += ['x']"],
+     "print('hello')", "if x:\n    y", "__all__ += ['x']"]
 )  # fmt: skip
 def test_a_statement_beyond_re_exports_is_caught(statement: str) -> None:
     plain = '"""What it is."""\nfrom .value import Value\n__version__ = "1"\n__all__ = ["Value"]\n'

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import at_once
 
 import microbp
 from microbp import (
@@ -543,8 +544,7 @@ def test_affine_keeps_values_and_their_names() -> None:
 BATCH = "takes a batch of shape (samples, "
 
 
-@pytest.mark.parametrize(
-    ("ask", "text"),
+@at_once(
     [
         (lambda: Affine([1.0], [1.0]),
          "Affine: W of shape (1,) and b of shape (1,) do not fit; W is (inputs, outputs), b (outputs,)"),
@@ -578,7 +578,7 @@ BATCH = "takes a batch of shape (samples, "
         (lambda: TwoLayerNet(3, 2, 2, -0.01), "weight_init_std is a finite number from 0 up, not -0.01"),
         (lambda: TwoLayerNet(3, 2, 2, math.nan), "weight_init_std is a finite number from 0 up, not nan"),
         (lambda: TwoLayerNet(3, 2, 2, math.inf), "weight_init_std is a finite number from 0 up, not inf"),
-    ],
+    ]
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(ask: Callable[[], Any], text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text)

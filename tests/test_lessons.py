@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from support import at_once
 
 from microbp import Value, cli, grad
 from microbp.lessons import LESSONS, learn
@@ -16,7 +17,7 @@ def typed(*lines):
     return lambda _prompt: next(left, None)
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.title[0])
+@at_once(LESSONS)
 def test_each_step_asks_for_a_gradient_that_its_code_computes(lesson):
     scope = lesson.scope()
     gradient = grad(scope[lesson.of], scope[lesson.asked])

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support import at_once
 
 import microbp
 from microbp import Graph, Value, grad, losses
@@ -200,8 +201,7 @@ def test_hinge_at_the_margin_has_derivative_0():
 
 
 # ----------------------------------------------------------------------------------- large logits
-@pytest.mark.parametrize(
-    ("z", "t", "cost", "derivative"),
+@at_once(
     [
         (1000.0, 1, 0.0, 0.0),
         (1000.0, 0, 1000.0, 1.0),
@@ -211,7 +211,7 @@ def test_hinge_at_the_margin_has_derivative_0():
         (40.0, 1, 4.248354255291589e-18, -4.248354255291589e-18),  # e⁻⁴⁰: no digit is lost
         (-40.0, 0, 4.248354255291589e-18, 4.248354255291589e-18),
         (0.0, 0.5, math.log(2), 0.0),
-    ],
+    ]
 )
 def test_binary_cross_entropy_of_large_logits(z, t, cost, derivative):
     logit = Value(z)
@@ -398,8 +398,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("name", PAIRED)
-@pytest.mark.parametrize(("predictions", "targets", "first", "second"), SHAPES)
+@at_once(PAIRED, SHAPES)
 def test_shapes_that_do_not_fit(name, predictions, targets, first, second):
     with pytest.raises(ValueError, match="do not fit") as caught:
         LOSSES[name](untouched(predictions), targets)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import curve_fit, rosen, rosen_der, rosen_hess
+from support import at_once
 
 import microbp
 from microbp import MLP, Value, exp, minimize
@@ -168,8 +169,7 @@ def _wrong(**changes: Any) -> Any:
     return minimize(**{"loss": loss, "params": params, "data": (T, Y), **changes})
 
 
-@pytest.mark.parametrize(
-    ("changes", "text"),
+@at_once(
     [
         ({"method": "L-BFGS"}, "no method with gradients is called 'L-BFGS'; did you mean 'L-BFGS-B'?"),
         ({"method": "BFGS", "bounds": {"b": (0, 1)}}, "BFGS takes no bounds; those that do are L-BFGS-B"),
@@ -195,7 +195,7 @@ def _wrong(**changes: Any) -> Any:
         ({"params": [Value(1.0) + 1.0]}, "computed by add.*, not a leaf"),
         ({"loss": lambda t, y: [t * y]}, r"loss returns one Value for a sample, not an array of shape \(1,"),
         ({"loss": Value(1.0)}, "loss is a function that computes the loss of a sample, not Value"),
-    ],
+    ]
 )  # fmt: skip
 def test_what_does_not_fit_is_told(changes: dict[str, Any], text: str) -> None:
     with pytest.raises((TypeError, ValueError), match=text):

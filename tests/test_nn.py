@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import here
+from support import at_once, here
 
 import microbp
 from microbp import Array, Graph, GrowingGraphWarning, NoGradientError, Value, grad, grad_of
@@ -268,7 +268,7 @@ def test_the_call_of_a_module_is_looked_at_as_a_function_is() -> None:
 MAKERS = [Neuron, lambda n, **o: Layer(n, 1, **o), lambda n, **o: MLP(n, [1, 1], **o)]
 
 
-@pytest.mark.parametrize("name", ["linear", *ACTIVATIONS])
+@at_once(["linear", *ACTIVATIONS])
 def test_each_named_activation_is_its_operation(name: str) -> None:
     neuron = Neuron(2, activation=name)
     set_numbers(neuron, [0.25, 0.5, 0.125])
@@ -346,8 +346,7 @@ def test_an_unknown_keyword_is_refused(make: Callable[..., Module]) -> None:
 ONE_SAMPLE = "takes one sample of 2 inputs, not an array"
 
 
-@pytest.mark.parametrize(
-    ("module", "x", "text"),
+@at_once(
     [
         (Neuron(2), [1.0], "Neuron takes 2 inputs, not 1"),
         (Neuron(2), [], "Neuron takes 2 inputs, not 0"),
@@ -365,7 +364,7 @@ ONE_SAMPLE = "takes one sample of 2 inputs, not an array"
         (MLP(2, [1]), ([1.0, 2.0], 3.0), "MLP takes one sample of 2 inputs, not an object of type float"),
         (Layer(2, 1), ([1.0, 2.0], [3.0]), "Layer takes 2 inputs, not 1"),
         (MLP(2, [1]), "34", "MLP takes one sample of 2 inputs, not an object of type str"),
-    ],
+    ]
 )
 def test_an_input_of_the_wrong_shape_is_refused_with_both_numbers(
     module: Callable[[Any], Any], x: Any, text: str
@@ -381,8 +380,9 @@ def test_an_input_that_is_no_number_is_refused(x: Any) -> None:
         MLP(2, [2, 1])(x)
 
 
-@pytest.mark.parametrize("module", [Neuron(2, seed=1), Layer(2, 3, seed=1), MLP(2, [3, 2], seed=1)])
-@pytest.mark.parametrize("kind", [np.array, list, tuple, microbp.array])
+@at_once(
+    [Neuron(2, seed=1), Layer(2, 3, seed=1), MLP(2, [3, 2], seed=1)], [np.array, list, tuple, microbp.array]
+)
 def test_the_rows_of_an_array_are_samples(module: Any, kind: Callable[[Any], Any]) -> None:
     rows = [[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]]
     said = module(kind(rows))
@@ -486,8 +486,10 @@ def test_python_s_seed_gives_micrograd_s_parameters_bit_for_bit() -> None:
     assert [each for part in one_by_one for each in part] == drawn
 
 
-@pytest.mark.parametrize("init", [*INITIALISATIONS, lambda rng, nin, _nout: rng.normal() / nin])
-@pytest.mark.parametrize("make", [Neuron, lambda n, **o: Layer(n, 2, **o), lambda n, **o: MLP(n, [2], **o)])
+@at_once(
+    [Neuron, lambda n, **o: Layer(n, 2, **o), lambda n, **o: MLP(n, [2], **o)],
+    [*INITIALISATIONS, lambda rng, nin, _nout: rng.normal() / nin],
+)
 def test_without_a_seed_python_s_random_rules(make: Callable[..., Module], init: Any) -> None:
     random.seed(7)
     first, second = numbers(make(3, init=init)), numbers(make(3, init=init, seed=None))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import here
+from support import at_once, here
 
 import microbp
 from microbp import Value, array, data_of
@@ -172,7 +172,7 @@ NAN_FUNCTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("f", NAN_FUNCTIONS, ids=lambda f: f.__name__)
+@at_once(NAN_FUNCTIONS)
 def test_a_nan_is_treated_as_numpy_does(f: Any) -> None:
     more = (0.5, 2.0) if f is np.clip else (0.0,) if isinstance(f, np.ufunc) and f.nin == 2 else ()
     result = f(array(N), *more)
@@ -261,7 +261,7 @@ EDGES: dict[str, list[tuple[float, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EDGES)
+@at_once(EDGES)
 def test_the_value_at_an_edge(name: str) -> None:
     f = getattr(np, name)
     for case in EDGES[name]:
@@ -272,8 +272,7 @@ def test_the_value_at_an_edge(name: str) -> None:
         np.testing.assert_allclose(number, exact, rtol=5e-16, err_msg=str(case))
 
 
-@pytest.mark.parametrize(
-    ("name", "case", "slopes"),
+@at_once(
     [
         ("hypot", (0, 0), [0.0, 0.0]), ("hypot", (INF, 1), [1.0, 0.0]), ("hypot", (-3, 0), [-1.0, 0.0]),
         ("arctan2", (1, -INF), [0.0, 0.0]), ("arctan2", (0, -1), [-1.0, 0.0]),
@@ -283,7 +282,7 @@ def test_the_value_at_an_edge(name: str) -> None:
         ("arccosh", (1,), [INF]), ("arccosh", (INF,), [0.0]), ("arctanh", (1e-20,), [1.0]),
         ("cbrt", (0,), [INF]), ("fmax", (np.nan, 1), [0.0, 1.0]), ("copysign", (-2, 3), [-1.0, 0.0]),
         ("log2", (INF,), [0.0]),
-    ],
+    ]
 )  # fmt: skip
 def test_the_gradient_at_an_edge(name: str, case: tuple[float, ...], slopes: list[float]) -> None:
     values = [Value(float(x)) for x in case]
@@ -374,7 +373,7 @@ def test_where_and_out() -> None:
         np.exp(a, out=np.zeros(3))
 
 
-@pytest.mark.parametrize("order", [None, 1, 2, 3, 0.5, 0, -1, INF, -INF, "fro"])
+@at_once([None, 1, 2, 3, 0.5, 0, -1, INF, -INF, "fro"])
 def test_norms(order: Any) -> None:
     matrix = np.array([[0.3, -2.0, 1.0], [4.0, -0.5, 2.2]])
     axes = (None, 0, 1, (0, 1), (1, 0))
@@ -516,7 +515,7 @@ CHOICES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("f", CHOICES, ids=lambda f: f.__name__)
+@at_once(CHOICES)
 def test_a_choice_by_numbers_is_remembered(f: Any) -> None:
     values = array([0.25, 1.25, 2.75])
     f(values)

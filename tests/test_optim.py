@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import at_once
 
 import microbp
 from microbp import NoGradientError, Value
@@ -551,8 +552,7 @@ SHARE, WHOLE = "must be above 0 and at most 1, not", "is a whole number from 1 u
 GIVES = "SGD: the learning rate that"
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "text"),
+@at_once(
     [
         (lambda w: SGD(w, 0), ValueError, f"SGD: the learning rate {told(0.0)}"),
         (lambda w: SGD(w, -0.1), ValueError, f"SGD: the learning rate {told(-0.1)}"),
@@ -589,7 +589,7 @@ GIVES = "SGD: the learning rate that"
         (lambda _: Cosine(1.0, 10, math.inf), ValueError, f"Cosine: final {UP} inf"),
         (lambda _: WarmUp(0, 0.1), ValueError, f"WarmUp: steps {WHOLE} 0"),
         (lambda _: WarmUp(5, 0.0), ValueError, f"WarmUp: then {told(0.0)}"),
-    ],
+    ]
 )
 def test_settings_out_of_range(make, error, text):
     with pytest.raises(error) as caught:
@@ -628,7 +628,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "rates"), SCHEDULES, ids=[repr(each) for each, _ in SCHEDULES])
+@at_once(SCHEDULES)
 def test_rates_of_a_schedule(schedule, rates):
     assert [schedule(k) for k in range(10)] == pytest.approx(rates, rel=1e-14, abs=1e-15)
     copy = pickle.loads(pickle.dumps(schedule))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from strategies import Program, any_float, programs
-from support import METHODS, OPERATORS, bits, here, in_threads
+from support import METHODS, OPERATORS, at_once, bits, here, in_threads
 
 import microbp
 from microbp import UndefinedOperation, Value, no_grad, record_sites
@@ -99,7 +99,7 @@ def test_after_an_undefined_operation_the_graph_is_as_before() -> None:
 
 
 # ------------------------------------------------------------------------------ 7: NaN and infinity
-@pytest.mark.parametrize("name", METHODS)
+@at_once(METHODS)
 def test_nan_comes_out_of_every_method_with_a_nan_gradient(name: str) -> None:
     x = Value(NAN)
     y = METHODS[name](x)
@@ -130,7 +130,7 @@ BLIND: dict[tuple[str, str], Callable[[dict[str, float]], bool]] = {
 }
 
 
-@pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
+@at_once(TABLE)
 def test_nan_in_any_operand_comes_out(rule: Rule) -> None:
     rng = random.Random(5)  # noqa: S311
     for box, arg, _ in product(rule.smooth, rule.args, range(40)):
@@ -163,7 +163,7 @@ INFINITIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("function", "at", "value", "slope"), INFINITIES)
+@at_once(INFINITIES)
 def test_infinity_is_propagated(
     function: Callable[[Value], Value], at: float, value: float, slope: float
 ) -> None:
@@ -295,7 +295,7 @@ def test_an_operator_records_what_record_records(name: str) -> None:
             _same_outcome(partial(OPERATORS[name], *operands), partial(record, RULES[name], operands))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@at_once(METHODS)
 def test_a_method_records_what_record_records(name: str) -> None:
     rng = random.Random(5)  # noqa: S311
     drawn = [rng.uniform(-3.0, 3.0) for _ in range(50)]

@@ -24,6 +24,7 @@ import dask
 import numpy as np
 import onnx
 import pytest
+from support import at_once
 
 import microbp
 import viz
@@ -436,14 +437,13 @@ def test_what_is_infinite_or_too_deep_is_told() -> None:
         pow(x, 2, 3)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
+@at_once(
     [
         ("SGD", "; it is microbp.optim.SGD"),
         ("mean_squared_error", "; it is microbp.losses.mean_squared_error"),
         *((each, f"; it is viz.{each}") for each in viz.__all__ if re.match(r"(?!plot_)[a-z]", each)),
         ("torch", ""),
-    ],
+    ]
 )
 def test_a_name_that_another_module_has_is_told_with_the_module(name, told):
     with pytest.raises(AttributeError, match=f"^module 'microbp' has no attribute '{name}'{told}$"):

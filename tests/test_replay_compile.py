@@ -38,6 +38,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from support import at_once
 
 import microbp
 from microbp import MLP, Value, losses
@@ -346,7 +347,7 @@ ASKED: dict[str, tuple[Callable[[], float], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ASKED)
+@at_once(ASKED)
 def test_what_a_function_asks_of_clocks_and_of_the_system_is_asked_anew(kind: str) -> None:
     draw, name = ASKED[kind]
 

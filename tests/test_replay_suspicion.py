@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import at_once
 
 import microbp
 from microbp import UndefinedOperation, Value
@@ -60,7 +61,7 @@ LEGITIMATE: dict[str, tuple[Any, list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LEGITIMATE)
+@at_once(LEGITIMATE)
 def test_a_branch_not_taken_is_silent(name):
     function, x = LEGITIMATE[name]
     program, values = compiled(function, finite=False), [Value(each) for each in x]

@@ -414,7 +414,7 @@ def same(x: Any, y: Any) -> bool:
     return bool(x == y) or (math.isnan(x) and math.isnan(y))
 
 
-@pytest.mark.parametrize(("name", "corners"), PINNED)
+@at_once(PINNED)
 def test_the_conventions(name: str, corners: list[Corner]) -> None:
     functions = compiled(RULES[name])
     for corner in corners:
@@ -446,11 +446,10 @@ def test_every_kink_is_pinned(rule: Rule) -> None:
         assert any(kink.evaluate(scope) == 0.0 for scope in at)
 
 
-@pytest.mark.parametrize(
-    ("name", "operands"),
+@at_once(
     [("div", (1.0, 0.0)), ("log", (0.0,)), ("log", (-1.0,)), ("log1p", (-1.0,)), ("sqrt", (-1.0,)),
      ("asin", (1.5,)), ("acos", (-1.5,)), ("pow", (-8.0, 1 / 3)), ("pow", (0.0, -1.0)), ("sin", (inf,)),
-     ("exp", (1000.0,)), ("cosh", (1000.0,)), ("pow", (10.0, 400.0))],
+     ("exp", (1000.0,)), ("cosh", (1000.0,)), ("pow", (10.0, 400.0))]
 )  # fmt: skip
 def test_where_there_is_no_real_result_the_row_raises(name: str, operands: tuple[float, ...]) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
@@ -519,7 +518,7 @@ LOGITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("x", LOGITS, ids=str)
+@at_once(LOGITS)
 def test_logsumexp_and_cross_entropy_never_overflow(x: list[float]) -> None:
     lse, ce = compiled(RULES["logsumexp"]), compiled(RULES["cross_entropy"])
     with mpmath.workdps(1000):  # so that 1 + exp(-2000) is not 1
@@ -631,7 +630,7 @@ def test_the_name_must_be_a_word(name: str) -> None:
     assert str(caught.value) == f"rule {name!r}: the name must be a plain word"
 
 
-@pytest.mark.parametrize(("change", "message"), ROW_ERRORS, ids=[str(change) for change, _ in ROW_ERRORS])
+@at_once(ROW_ERRORS)
 def test_a_malformed_row_is_refused(change: dict[str, Any], message: str) -> None:
     assert row(**GOOD).name == "f"
     with pytest.raises(RuleError) as caught:
@@ -689,8 +688,7 @@ def test_a_rule_with_the_name_of_another_does_not_become_that_one() -> None:
     assert str(twin.y) == "a"
 
 
-@pytest.mark.parametrize(
-    ("args", "over", "operands", "entries"),
+@at_once(
     [
         ("a", "", [1], [1]),
         ("a b", "", [1, 2], [1, 2]),
@@ -700,7 +698,7 @@ def test_a_rule_with_the_name_of_another_does_not_become_that_one() -> None:
         ("w x b", "w x", [1], [[], [], 1]),
         ("b x", "x", [1, 2, 3], [1, [2, 3]]),
         ("w b x", "w x", (1, 2, 3, 4, 5), [[1, 2], 3, [4, 5]]),
-    ],
+    ]
 )
 def test_split_gives_an_entry_for_each_argument(args: str, over: str, operands: Any, entries: Any) -> None:
     words = args.split()

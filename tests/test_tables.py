@@ -9,6 +9,7 @@ import sys
 from dataclasses import FrozenInstanceError
 
 import pytest
+from support import at_once
 
 from microbp.text import VERDICTS, Table, number
 
@@ -95,8 +96,7 @@ def test_a_table_is_frozen():
         example().title = "other"
 
 
-@pytest.mark.parametrize(
-    ("x", "text"),
+@at_once(
     [
         (0.5, "+0.50000000"),
         (-0.0, "0"),
@@ -107,7 +107,7 @@ def test_a_table_is_frozen():
         (float("-inf"), "-inf"),
         (float("nan"), "nan"),
         (None, "-"),
-    ],
+    ]
 )
 def test_numbers_have_a_sign_and_eight_digits(x, text):
     assert number(x) == text

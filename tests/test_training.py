@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from support import pure
+from support import at_once, pure
 
 import microbp
 from microbp import NotSavedWarning, Value, training
@@ -755,7 +755,7 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "kind", "text"), BAD, ids=[text[:60] for *_, text in BAD])
+@at_once(BAD)
 def test_bad_input_is_refused_before_any_parameter_is_touched(given, kind, text):
     given = {"net": small(), "X": X, "Y": Y, "loss": "hinge"} | given
     net = given["net"]

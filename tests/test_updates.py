@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import here
+from support import at_once, here
 
 import microbp
 from microbp import GrowingGraphWarning, Module, Value, array, data_of, grad_of
@@ -277,7 +277,7 @@ ORDINARY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("code", ORDINARY, ids=lambda f: f.__name__)
+@at_once(ORDINARY)
 def test_ordinary_code_is_not_warned_of(code: Callable[[], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from strategies import Program, programs
-from support import METHODS, OPERATORS, bits, blocks
+from support import METHODS, OPERATORS, at_once, bits, blocks
 
 import microbp
 from microbp import BranchError, Graph, NoGradientError, UndefinedOperation, Value, record_sites
@@ -38,10 +38,9 @@ NAN, INF = math.nan, math.inf
 
 
 # ------------------------------------------------------------------------ 1: what a Value is
-@pytest.mark.parametrize(
-    "number",
+@at_once(
     [3, 3.0, -0.0, np.float64(3), np.float32(3), np.float16(3), np.longdouble(3), np.int64(3),
-     np.uint8(3), Fraction(3), 2**53 + 1, INF],
+     np.uint8(3), Fraction(3), 2**53 + 1, INF]
 )  # fmt: skip
 def test_a_real_number_of_any_kind_becomes_a_float(number: Any) -> None:
     for value in (Value(number), Value(0.0)):
@@ -76,7 +75,7 @@ NO_OPERAND_EITHER = [
 ]
 
 
-@pytest.mark.parametrize(("thing", "words"), [*REFUSED, *NO_OPERAND_EITHER], ids=lambda x: type(x).__name__)
+@at_once([*REFUSED, *NO_OPERAND_EITHER])
 def test_what_is_no_real_number_is_refused(thing: object, words: str) -> None:
     with pytest.raises(TypeError) as caught:
         Value(thing)  # type: ignore[arg-type]
@@ -88,8 +87,7 @@ def test_what_is_no_real_number_is_refused(thing: object, words: str) -> None:
     assert value.data == 1.0
 
 
-@pytest.mark.parametrize(("thing", "words"), REFUSED, ids=lambda x: type(x).__name__)
-@pytest.mark.parametrize("name", OPERATORS)
+@at_once(OPERATORS, REFUSED)
 def test_what_is_no_real_number_is_refused_as_an_operand(name: str, thing: Any, words: str) -> None:
     for operands in ((Value(1.0), thing), (thing, Value(1.0))):
         with pytest.raises(TypeError) as caught:
@@ -165,8 +163,7 @@ ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("compare", ORDERINGS.values())
-@pytest.mark.parametrize("other", [1.0, 2.0, 3, NAN, -INF, np.float32(2.0), np.int64(1), Fraction(5, 2)])
+@at_once(ORDERINGS.values(), [1.0, 2.0, 3, NAN, -INF, np.float32(2.0), np.int64(1), Fraction(5, 2)])
 def test_orderings_compare_numbers_and_give_a_plain_truth_value(compare: Any, other: Any) -> None:
     value = Value(2.0)
     pairs = [(value, other), (value, Value(other)), (other, value)]
@@ -196,7 +193,7 @@ def test_an_ordering_with_what_is_no_number_is_refused(sign: str) -> None:
 NUMBERS = [7.25, -7.25, 0.3, -0.3, 2.0, -2.0, 0.0, 1e17, 5e-324]
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@at_once(NUMBERS)
 def test_what_has_steps_is_a_plain_number(number: float) -> None:
     divided, by_half, to_one_digit = (lambda x: x // 2), (lambda x: x // -0.5), (lambda x: round(x, 1))
     for f in (math.floor, math.ceil, math.trunc, round, to_one_digit, divided, by_half):
@@ -208,8 +205,7 @@ def test_what_has_steps_is_a_plain_number(number: float) -> None:
     assert +value is value
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("divisor", [2, -2.0, 0.7, INF, np.float32(0.5)])
+@at_once(NUMBERS, [2, -2.0, 0.7, INF, np.float32(0.5)])
 def test_a_remainder_is_recorded(number: float, divisor: float) -> None:
     value = Value(number, name="x")
     rest = value % divisor
@@ -335,7 +331,7 @@ def test_each_operator_is_one_node_of_its_own(name: str) -> None:
         assert len(backward_order(node)) == 1 + sum(isinstance(each, Value) for each in operands)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@at_once(METHODS)
 def test_each_method_is_one_node_of_its_own(name: str) -> None:
     x = Value(0.5)
     node = METHODS[name](x)
@@ -358,8 +354,7 @@ def test_constants_are_literals_and_no_nodes() -> None:
     assert node.local_derivatives[0] is None
 
 
-@pytest.mark.parametrize("number", [3, 3.0, np.float64(3), np.float32(3), np.int64(3), Fraction(3)])
-@pytest.mark.parametrize("name", OPERATORS)
+@at_once(OPERATORS, [3, 3.0, np.float64(3), np.float32(3), np.int64(3), Fraction(3)])
 def test_an_operator_takes_any_real_number_on_either_side(name: str, number: Any) -> None:
     x = Value(2.5)
     apply, rule = OPERATORS[name], RULES[name]
@@ -425,7 +420,7 @@ COPIERS += [lambda x, n=n: pickle.loads(pickle.dumps(x, n)) for n in range(pickl
 COPIERS += [lambda x: pickle.loads(pickle._dumps(x))]  # type: ignore[attr-defined]  # in Python, not C
 
 
-@pytest.mark.parametrize("twin_of", COPIERS)
+@at_once(COPIERS)
 def test_a_copy_stands_by_itself(twin_of: Callable[[Any], Any]) -> None:
     x, frozen = Value(0.5, name="x"), Value(2.0, name="frozen")
     frozen.requires_grad = False
@@ -446,7 +441,7 @@ def test_a_copy_stands_by_itself(twin_of: Callable[[Any], Any]) -> None:
     assert x.data == 0.5
 
 
-@pytest.mark.parametrize("twin_of", COPIERS)
+@at_once(COPIERS)
 def test_what_is_copied_together_stays_together(twin_of: Callable[[Any], Any]) -> None:
     x = Value(0.5, name="x")
     h = x.tanh()
@@ -460,7 +455,7 @@ def test_what_is_copied_together_stays_together(twin_of: Callable[[Any], Any]) -
             assert by_rule["tanh"].operands == (by_rule[None],)
 
 
-@pytest.mark.parametrize("twin_of", COPIERS)
+@at_once(COPIERS)
 def test_a_structure_around_values_keeps_its_sharing(twin_of: Callable[[Any], Any]) -> None:
     w = microbp.array([1.0, 2.0], name="w")
     loss = np.sum(w * w)
@@ -598,7 +593,7 @@ class Louder(Slotted):
         return {**super().__getstate__(), "tag": self.tag.upper()}
 
 
-@pytest.mark.parametrize("copied", [copy.copy, *COPIERS])
+@at_once([copy.copy, *COPIERS])
 def test_copies_keep_the_slots_of_a_subclass_and_take_its_own_state(copied: Any) -> None:
     plain, louder = Slotted(2.0, name="x"), Louder(3.0)
     plain.tag = louder.tag = "t"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import programs
+from support import at_once
 
 import microbp
 from microbp import Graph, Value
@@ -146,8 +147,7 @@ def test_a_nan_draws_the_flow():
 
 
 # ------------------------------------------------------------------------------------------- errors
-@pytest.mark.parametrize(
-    ("options", "message"),
+@at_once(
     [
         ({"around": "h3"}, "no value named 'h3' in the graph of loss; did you mean 'h2'?"),
         ({"around": "h1", "hops": -1}, "hops is a whole number from 0 up, not -1"),
@@ -157,7 +157,7 @@ def test_a_nan_draws_the_flow():
         ({"between": "w1"}, "between takes two values, as in between=('w', 'loss'), not 'w1'"),
         ({"share": 0.0}, "share is a part of the gradient, above 0 and at most 1, not 0.0"),
         ({"share": 90}, "share is a part of the gradient, above 0 and at most 1, not 90"),
-    ],
+    ]
 )  # fmt: skip
 def test_errors_say_what_to_do(options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011

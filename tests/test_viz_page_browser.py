@@ -118,6 +118,12 @@ def desktop(browser, heard):
     return heard.listen(browser.new_page())
 
 
+@pytest.fixture(scope="module")
+def standing(browser, heard):
+    """The tab of the one page that most tests take as they find it."""
+    return heard.listen(browser.new_page())
+
+
 @pytest.fixture
 def opened(browser, desktop, heard):
     """Opens a file, and afterwards holds that nothing went wrong and nothing else was asked for.
@@ -127,8 +133,9 @@ def opened(browser, desktop, heard):
     """
     contexts = []
 
-    def open_(path, step="", viewport=DESKTOP, color_scheme="light", reduced_motion="reduce", **options):
-        tab = desktop
+    def open_(
+        path, step="", viewport=DESKTOP, color_scheme="light", reduced_motion="reduce", tab=desktop, **options
+    ):
         if options:
             contexts.append(browser.new_context(**options))
             tab = heard.listen(contexts[-1].new_page())
@@ -156,24 +163,28 @@ STATE = """() => JSON.stringify([
   [...solved], [...found], flowing.length, drawn === whole, sheet.scrollLeft, sheet.scrollTop,
   ...[...document.querySelectorAll("input, select, details")].map((e) => [e.value, e.checked, e.open]),
 ])"""
-#: Goes back to step 0, and says whether that was all there was to undo.
+#: Goes back to step 0 and ends a search, and says whether that was all there was to undo.
 AGAIN = """() => {
   if (!window.asOpened) return false;
   document.activeElement.blur();
   byId("tip").removeAttribute("style");  // which is hidden
+  byId("tip").replaceChildren();
+  byId("search").value = "";
+  byId("search").dispatchEvent(new Event("input"));
   go(0);
   return window.asOpened === stateOf();
 }"""
 
 
 @pytest.fixture
-def tab(opened, file, desktop, heard):
+def tab(opened, file, standing, heard):
     """The page as it is opened. It is loaded anew where the test before has changed more than the step."""
-    desktop.set_viewport_size(DESKTOP)
-    if desktop.evaluate(AGAIN):
+    standing.set_viewport_size(DESKTOP)
+    standing.mouse.move(0, 0)
+    if standing.evaluate(AGAIN):
         heard.requests.add(file.as_uri())  # for an earlier test
-        return desktop
-    made = opened(file)
+        return standing
+    made = opened(file, tab=standing)
     made.evaluate(f"[window.stateOf, window.asOpened] = [{STATE}, ({STATE})()]")
     return made
 
