@@ -84,6 +84,7 @@ typedef struct {
     int32_t *args;
     double *constant;                        /* what stands in a slot before anything is computed */
     uint8_t *flags;                          /* of each slot */
+    int exact;                               /* no products: each operation is rounded as for one sample */
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
@@ -149,11 +150,14 @@ typedef struct {
     const char *name;
     int (*supported)(void);
     /* Returns 1 where a value may be undefined. */
-    int (*forward)(const Program *, Room *, int lanes);
+    int (*forward)(const Program *, Room *, int lanes, int again);
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
+    /* Whether all numbers are finite; of a quotient, which goes to the first array. */
+    int (*finite)(const double *, int64_t count);
+    int (*divided)(double *, const double *, double by, int64_t count);
 } Lanes;
-extern const Lanes lanes_plain, lanes_fused, lanes_avx2, lanes_avx512;
+extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
 int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);

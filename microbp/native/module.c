@@ -231,9 +231,10 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     PyObject *const *given = &PyTuple_GET_ITEM(positional, 0);
     const char *variant = PyUnicode_AsUTF8(given[10]);
     if (!variant) return NULL;
+    const int exact = !strcmp(variant, "exact");
     const Lanes *lanes = NULL;
     for (size_t n = 0; n < sizeof variants / sizeof *variants && !lanes; n++)
-        if (variants[n]->supported() && (!*variant || !strcmp(variant, variants[n]->name))) lanes = variants[n];
+        if (variants[n]->supported() && (!*variant || exact || !strcmp(variant, variants[n]->name))) lanes = variants[n];
     if (!lanes) return PyErr_Format(PyExc_ValueError, "no variant %s on this processor", variant);
     Column columns[9];
     if (opened(given, "llllllldd", columns)) return NULL;
@@ -242,7 +243,7 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     int32_t *slot = malloc((N + 1) * sizeof *slot);
     int64_t *rank = malloc((N + 1) * (2 * sizeof *rank + 1)), *used = rank + N; /* and a byte for each */
     if (self) {
-        self->p.user = Py_NewRef(given[9]);
+        self->p.user = Py_NewRef(given[9]), self->p.exact = exact;
         int failed = slot && rank ? build(self, columns, slot, rank, used, (uint8_t *)(used + N)) : -1;
         if (!failed) failed = plan_lanes(&self->p);
         self->lanes = failed ? NULL : lanes;
@@ -415,7 +416,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
         if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 5); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 6); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

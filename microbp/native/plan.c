@@ -41,7 +41,7 @@ static int varies(const Planner *at, int32_t slot) { return at->p->flags[slot] &
 /* Whether it is a sum of what varies, each with a coefficient that does not. */
 static int linear(const Planner *at, int32_t slot) {
     const Node *node = at->node + slot;
-    if (!node->step || !varies(at, slot)) return 0;
+    if (!node->step || !varies(at, slot) || at->p->exact) return 0;
     if (node->step->op != ROW_dot) return node->step->op == ROW_add || node->step->op == ROW_sum;
     const int len = elements(ROW_dot, node->step->width);
     for (int e = 0; e < len; e++)

@@ -8,6 +8,7 @@
 #include "machine.h"
 
 enum { CHUNKS = 16 };
+typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
 
 Room *new_room(const Program *p, int64_t lanes) {
     /* v, g, V, G, kept, w and its gradients stand one after the other behind it, each at the start of a cache line. */
@@ -27,7 +28,8 @@ Room *new_room(const Program *p, int64_t lanes) {
 /* So many samples in a row that all rows stay in the second cache, if they can. */
 int lanes_for(const Program *p, int64_t samples) {
     int64_t most = (1 << 20) / (16 * (p->rows + 1)) / LANES * LANES;
-    most = most > 104 ? 104 : most < LANES ? LANES : most;
+    const int64_t top = p->exact && !p->most ? 512 : 104; /* MOST_LANES is a limit for lists and products */
+    most = most > top ? top : most < LANES ? LANES : most;
     const int64_t blocks = (samples + most - 1) / most, each = (samples + blocks - 1) / blocks;
     return (int)((each + LANES - 1) / LANES * LANES);
 }
@@ -61,8 +63,8 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
 }
 
 /* ------------------------------------------------------------------------------------------ in blocks of samples */
-/* One block; 1 where something may be undefined or is not finite. */
-static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
+/* One block, again of a call that the room has had one of; 1 where something may be undefined or is not finite. */
+static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes, int again) {
     double *V = room->V, *G = room->G;
     for (int64_t i = 0; i < p->inputs && call->column; i++) { /* as they are wanted here */
         const double *x = call->column[i] + first;
@@ -73,14 +75,18 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
         const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
         for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
-        for (int64_t i = 0; i < p->inputs; i++) {
-            double row[LANES];
-            __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
-            for (int n = 0; n < LANES; n++) row[n] = x[n][i];
-            memcpy(V + i * lanes + l, row, sizeof row);
+        int64_t i = 0;
+        for (; i + 1 < p->inputs; i += 2) { /* two by two: half as many reads and writes */
+            for (int n = 0; n < LANES && i % LANES == 0; n++) __builtin_prefetch(x[LANES + n] + i);
+            for (int n = 0; n < LANES; n += 2) {
+                const pair one = *(const pair *)(x[n] + i), other = *(const pair *)(x[n + 1] + i);
+                *(pair *)(V + i * lanes + l + n) = (pair){one[0], other[0]};
+                *(pair *)(V + (i + 1) * lanes + l + n) = (pair){one[1], other[1]};
+            }
         }
+        for (int n = 0; n < LANES && i < p->inputs; n++) V[i * lanes + l + n] = x[n][i];
     }
-    if (to->forward(p, room, lanes)) return 1;
+    if (to->forward(p, room, lanes, again)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
@@ -128,6 +134,7 @@ static void *work(void *given_) {
     Job *job = self->job;
     Room *room = self->room;
     const Program *p = job->p;
+    int again = 0;
     if (room->v != job->shared) memcpy(room->v, job->shared, (size_t)p->slots * 8);
     for (;;) {
         pthread_mutex_lock(&job->lock);
@@ -138,7 +145,7 @@ static void *work(void *given_) {
         if (job->call->gradient) memset(room->g, 0, (size_t)p->sloping * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
-            suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
+            suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes, again++);
         }
         pthread_mutex_lock(&job->lock);
         while (job->turn != chunk) pthread_cond_wait(&job->turned, &job->lock);
@@ -174,10 +181,9 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
         for (int64_t n = 0; n < p->params && p->frozen; n++)
-            if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
+            if (!(p->flags[n] & TRAINED)) total[n] = 0.0;
+        job.suspect = raised ? RAISED : to->divided(call->gradient, total, call->shares, p->params) ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
@@ -227,7 +233,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (run(update, update_to, update_room, &next, 1, fault)) break;
         for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
-        if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
+        if (!isfinite(cost) || !update_to->finite(out, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
         for (int64_t m = 0; m <= M; m++) {
