@@ -23,7 +23,6 @@ enum { WIDE = 2, TALL = 2 };
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8))), four __attribute__((vector_size(32))),
     loose __attribute__((vector_size(32), aligned(8), may_alias));
-typedef uint64_t bits __attribute__((vector_size(WIDE * 8)));
 
 /* a * b + c, rounded once where that is quick. Nothing else is contracted, so that the rows have the bits of a single sample. */
 #ifdef __FP_FAST_FMA
@@ -37,15 +36,11 @@ INLINE vec fused(vec a, vec b, vec c) {
 }
 
 /* ------------------------------------------------------ exponentials, in loops that vectorise */
-static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
-                    LN2_LOW = 0x1.ef35793c7673p-45;
+static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1, LN2_LOW = 0x1.ef35793c7673p-45;
 
 /* 2**n for a whole number -1023 < n <= 1023: n goes into the exponent's bits. */
 INLINE double power_of_two(double n) {
-    union {
-        double number;
-        uint64_t bits;
-    } shifted = {n + (ROUND + 1023.0)};
+    union { double number; uint64_t bits; } shifted = {n + (ROUND + 1023.0)};
     shifted.bits <<= 52;
     return shifted.number;
 }
@@ -88,7 +83,7 @@ INLINE double fast_tanh(double x) {
 #define pow_(a, b) (__builtin_constant_p(b) && (b) == 2.0 ? (a) * (a) : pow(a, b))
 
 /* ------------------------------------------------------------------------------ the rows, read as rows of samples */
-#define EVERY _Pragma("GCC ivdep") for (int l = 0; l < lanes; l++)
+#define EVERY _Pragma("GCC ivdep") for (int l = 0; l < (lanes & -LANES); l++) /* with no samples left over */
 #define AND &
 #define OR |
 #define AT(row) [(int64_t)(row) * lanes + l]
@@ -118,21 +113,17 @@ INLINE double fast_tanh(double x) {
 #define LARGEST(t, x) \
     double of_##t[MOST_LANES]; \
     EVERY T(t) = -INFINITY; \
-    for (int e = 0; e < len; e++) EVERY { \
-        double next = (x), most = T(t); \
-        T(t) = (next > most) | (next != next) ? next : most; \
-    }
+    for (int e = 0; e < len; e++) EVERY T(t) = ((x) > T(t)) | ((x) != (x)) ? (x) : T(t);
 #define REST(t, x) \
-    double of_##t[MOST_LANES], top[MOST_LANES], left_out[MOST_LANES]; \
-    EVERY top[l] = -INFINITY, left_out[l] = T(t) = 0.0; \
-    for (int e = 0; e < len; e++) EVERY { \
-        double next = kept AT(e) = (x); \
-        top[l] = next > top[l] ? next : top[l]; \
-    } \
-    for (int e = 0; e < len; e++) EVERY { \
-        double next = kept AT(e), leave = (next == top[l]) & (left_out[l] == 0.0) ? 1.0 : 0.0; \
-        left_out[l] += leave; \
-        T(t) += leave == 0.0 ? next : 0.0; \
+    double of_##t[MOST_LANES], top[MOST_LANES]; \
+    EVERY top[l] = -INFINITY, T(t) = 0.0; \
+    for (int e = 0; e < len; e++) { \
+        EVERY kept AT(e) = (x); \
+        EVERY { \
+            double next = kept AT(e), most = top[l], less = next > most ? most : next; \
+            T(t) += (e > 0) | (next != next) ? less : 0.0; \
+            top[l] = next > most ? next : most; \
+        } \
     }
 #define REST_AGAIN(t, x) REST(t, KEPT)
 #define STEP const int32_t *arg, int len, double *kept, int32_t row, int lanes
@@ -150,21 +141,17 @@ INLINE double fast_tanh(double x) {
 /* Adds up what y = W x + b passes to b, and tells in which LANES samples, a bit for each, it passes a gradient on at all. Where it
    passes 0, as for samples without a loss, so get W and x, if they are finite; if they are not, y is not. */
 static uint64_t passes(const Affine *at, const double *V, const double *G, double *g, int lanes) {
-    bits seen[MOST_LANES / LANES] = {{0}};
-    for (int64_t i = 0; i < at->m; i++) {
-        const double *dy = G + (int64_t)at->y.at[i] * lanes;
-        vec sum = {0.0};
-        for (int l = 0; l < lanes; l += WIDE) {
-            seen[l / LANES] |= *(const bits *)(dy + l);
-            sum += *(const vec *)(dy + l);
-        }
-        for (int l = 0; l < WIDE && at->bias.at[i] >= 0; l++) g[at->bias.at[i]] += sum[l];
-    }
+    double any[MOST_LANES] = {0.0};
     uint64_t found = 0;
-    for (int l = 0; l < lanes; l++) found |= (uint64_t)(seen[l / LANES][l % WIDE] * 2 != 0) << l / LANES; /* but for the sign of 0 */
-    for (int start = 0; start < lanes; start += LANES)
-        for (int64_t i = 0; i < at->m && !(found >> start / LANES & 1); i++)
-            found |= (uint64_t)!all_finite(V + (int64_t)at->y.at[i] * lanes + start, LANES) << start / LANES;
+    for (int64_t i = 0; i < at->m; i++) {
+        const double *y = V + (int64_t)at->y.at[i] * lanes, *dy = G + (int64_t)at->y.at[i] * lanes;
+        double sum[LANES] = {0.0};
+        EVERY any[l] += fabs(dy[l]) + y[l] * 0.0;
+        for (int l = 0; l < lanes; l += LANES)
+            for (int n = 0; n < LANES; n++) sum[n] += dy[l + n];
+        for (int n = 0; n < LANES && at->bias.at[i] >= 0; n++) g[at->bias.at[i]] += sum[n];
+    }
+    for (int l = 0; l < lanes; l++) found |= (uint64_t)(any[l] != 0.0) << l / LANES; /* and so is nan */
     return found;
 }
 
@@ -174,36 +161,29 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
                     int64_t k, const int32_t *from, const int32_t *bias, const double *v, int lanes, int start, int end) {
     for (int l = start; l < end; l += LANES) {
         int64_t i = 0;
+#define ALL(number) ((number) - (vec){0.0}) /* which compilers know to be the number */
 #define TILE(height)                                                                                         \
     for (; i + (height) == m || i + (height) + (height) / 6 * 4 <= m; i += (height)) {                       \
-        vec sum[height][VECTORS], *row[height];                                                              \
+        vec sum[height][VECTORS];                                                                            \
         const double *at = w + i * down;                                                                     \
-        for (int a = 0; a < (height); a++) {                                                                 \
-            row[a] = (vec *)(to_rows + (int64_t)to[i + a] * lanes + l);                                      \
-            for (int b = 0; b < VECTORS; b++)                                                                \
-                sum[a][b] = (bias && bias[i + a] >= 0 ? v[bias[i + a]] : 0.0) - (vec){0.0};                 \
-        }                                                                                                    \
+        for (int a = 0; a < (height); a++)                                                                   \
+            for (int b = 0; b < VECTORS; b++) sum[a][b] = ALL(bias && bias[i + a] >= 0 ? v[bias[i + a]] : 0.0); \
         for (int64_t j = 0; j < k; j++, at += along) {                                                       \
             const vec *x = (const vec *)(from_rows + (int64_t)from[j] * lanes + l);                          \
             _Pragma("GCC unroll 12") for (int a = 0; a < (height); a++)                                      \
-                _Pragma("GCC unroll 4") for (int b = 0; b < VECTORS; b++) sum[a][b] = fused(at[a * down] - (vec){0.0}, x[b], sum[a][b]);\
+                _Pragma("GCC unroll 4") for (int b = 0; b < VECTORS; b++) sum[a][b] = fused(ALL(at[a * down]), x[b], sum[a][b]); \
         }                                                                                                    \
         for (int a = 0; a < (height); a++)                                                                   \
-            for (int b = 0; b < VECTORS; b++) row[a][b] = bias ? sum[a][b] : row[a][b] + sum[a][b];          \
+            for (int b = 0; b < VECTORS; b++) {                                                              \
+                vec *row = (vec *)(to_rows + (int64_t)to[i + a] * lanes + l) + b;                            \
+                *row = bias ? sum[a][b] : *row + sum[a][b];                                                  \
+            }                                                                                                \
     }
         TILE(TALL)
         TILE(4)
         TILE(2)
         TILE(1)
     }
-}
-
-INLINE double summed(const double *row, int lanes) {
-    vec sum = {0.0};
-    double whole = 0.0;
-    for (int l = 0; l < lanes; l += WIDE) sum += *(const vec *)(row + l);
-    for (int l = 0; l < WIDE; l++) whole += sum[l];
-    return whole;
 }
 
 /* Adds the sums across four vectors to numbers in even strides: what belongs together is put side by side first. */
@@ -236,7 +216,7 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
                 vec here = *(const vec *)(r[b] + l);                                                         \
                 IN_A_REGISTER(here);                                                                         \
                 _Pragma("GCC unroll 3") for (int a = 0; a < (height); a++)                                   \
-                    sum[a][b] = fused(*(const vec *)(d[a] + l), here, sum[a][b]);                                           \
+                    sum[a][b] = fused(*(const vec *)(d[a] + l), here, sum[a][b]);                            \
             }                                                                                                \
         for (int a = 0; a < (height); a++) add_across(w + (i + a) * down + j * along, along, k - j, sum[a]); \
     }
@@ -247,14 +227,10 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
 }
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
-static int forward(const Program *p, Room *room, int lanes, int again) {
+static int forward(const Program *p, Room *room, int lanes) {
     double *V = room->V;
     int suspect = 0;
-    for (int64_t n = 0; n < p->spreads && !again; n++) {
-        const double number = room->v[p->spread[2 * n]];
-        double *row = V + (int64_t)p->spread[2 * n + 1] * lanes;
-        EVERY row[l] = number;
-    }
+    for (int64_t n = 0; n < p->spreads; n++) EVERY V AT(p->spread[2 * n + 1]) = room->v[p->spread[2 * n]];
     for (const LaneStep *step = p->lane_step, *end = step + p->lane_steps; step < end; step++) {
         const int32_t *arg = p->lane_arg + step->first;
         if (step->op == AFFINE) {
@@ -302,22 +278,14 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         }
     }
     for (int64_t n = 0; n < p->spreads; n++)
-        g[p->spread[2 * n]] += summed(G + (int64_t)p->spread[2 * n + 1] * lanes, lanes);
+        for (int l = 0; l < lanes && p->spread[2 * n] < p->sloping; l++) g[p->spread[2 * n]] += G AT(p->spread[2 * n + 1]);
 }
 
 static int supported(void) { return SUPPORTED; }
 
-static int finite(const double *x, int64_t count) { return all_finite(x, count); }
-
 static int divided(double *to, const double *from, double by, int64_t count) {
-    enum { PIECE = 128 };
-    int found = 1;
-    for (int64_t start = 0; start < count; start += PIECE) {
-        const int64_t here = count - start < PIECE ? count - start : PIECE;
-        for (int64_t n = 0; n < here; n++) to[start + n] = from[start + n] / by;
-        found &= all_finite(to + start, here);
-    }
-    return found;
+    for (int64_t n = 0; n < count && to != from; n++) to[n] = from[n] / by;
+    return all_finite(to, count);
 }
 
-const Lanes LANES_OF = {LANES_NAME, supported, forward, backward, finite, divided};
+const Lanes LANES_OF = {LANES_NAME, supported, forward, backward, divided};

@@ -49,9 +49,7 @@ typedef struct {
 
 /* How many lists a row has, and how many elements each of them. */
 static inline int32_t lists_of(int32_t op) { return op >= 0 && op < TABLE_ROWS ? widths[op][1] : 0; }
-static inline int32_t elements(int32_t op, int64_t width) {
-    return lists_of(op) ? (int32_t)(width - widths[op][0]) / lists_of(op) : 0;
-}
+static inline int32_t elements(int32_t op, int64_t width) { return lists_of(op) ? (int32_t)(width - widths[op][0]) / lists_of(op) : 0; }
 
 /* A list that grows. */
 typedef struct {
@@ -150,11 +148,10 @@ typedef struct {
     const char *name;
     int (*supported)(void);
     /* Returns 1 where a value may be undefined. */
-    int (*forward)(const Program *, Room *, int lanes, int again);
+    int (*forward)(const Program *, Room *, int lanes);
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
-    /* Whether all numbers are finite; of a quotient, which goes to the first array. */
-    int (*finite)(const double *, int64_t count);
+    /* Whether the quotients, which go to the first array, are finite; in place nothing is divided. */
     int (*divided)(double *, const double *, double by, int64_t count);
 } Lanes;
 extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;

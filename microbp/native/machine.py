@@ -82,7 +82,8 @@ class Machine:
 
     ``inputs``, ``params`` and ``outputs`` are positions in the graph, None for a leaf that is not in it, and
     ``trained`` says which parameters take a gradient. ``variant`` is the instruction set for batches, the
-    best there is unless it is given. Raises RuntimeError where there is no extension.
+    best there is unless it is given; "exact" is the best one with each operation rounded by itself, as for
+    one sample. Raises RuntimeError where there is no extension.
     """
 
     def __init__(

@@ -74,9 +74,7 @@ static int32_t row_of(Planner *at, int32_t slot) {
 static int term(Planner *at, int32_t w, int32_t x) { return push(&at->w, &w, 1) || push(&at->x, &x, 1) ? -1 : 0; }
 
 /* The product of what varies and what does not. */
-static int product_term(Planner *at, int32_t a, int32_t b) {
-    return varies(at, a) ? term(at, b, row_of(at, a)) : term(at, a, row_of(at, b));
-}
+static int product_term(Planner *at, int32_t a, int32_t b) { return varies(at, a) ? term(at, b, row_of(at, a)) : term(at, a, row_of(at, b)); }
 
 /* The terms of the sum that ends at a slot. */
 static int collect(Planner *at, int32_t root) {

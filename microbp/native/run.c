@@ -35,9 +35,7 @@ int lanes_for(const Program *p, int64_t samples) {
 }
 
 /* Where the inputs of a sample stand, if not in columns. */
-static const double *given(const Program *p, const Call *call, int64_t sample) {
-    return call->x + (call->order ? call->order[sample] : sample) * p->inputs;
-}
+static const double *given(const Program *p, const Call *at, int64_t n) { return at->x + (at->order ? at->order[n] : n) * p->inputs; }
 
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
     double *v = room->v, *g = room->g;
@@ -63,8 +61,8 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
 }
 
 /* ------------------------------------------------------------------------------------------ in blocks of samples */
-/* One block, again of a call that the room has had one of; 1 where something may be undefined or is not finite. */
-static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes, int again) {
+/* One block; 1 where something may be undefined or is not finite. */
+static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
     double *V = room->V, *G = room->G;
     for (int64_t i = 0; i < p->inputs && call->column; i++) { /* as they are wanted here */
         const double *x = call->column[i] + first;
@@ -86,7 +84,7 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
         }
         for (int n = 0; n < LANES && i < p->inputs; n++) V[i * lanes + l + n] = x[n][i];
     }
-    if (to->forward(p, room, lanes, again)) return 1;
+    if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
         const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
         if (call->column) memcpy(call->values + n * call->samples + first, row, (size_t)here * 8);
@@ -134,7 +132,6 @@ static void *work(void *given_) {
     Job *job = self->job;
     Room *room = self->room;
     const Program *p = job->p;
-    int again = 0;
     if (room->v != job->shared) memcpy(room->v, job->shared, (size_t)p->slots * 8);
     for (;;) {
         pthread_mutex_lock(&job->lock);
@@ -145,7 +142,7 @@ static void *work(void *given_) {
         if (job->call->gradient) memset(room->g, 0, (size_t)p->sloping * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
-            suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes, again++);
+            suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
         }
         pthread_mutex_lock(&job->lock);
         while (job->turn != chunk) pthread_cond_wait(&job->turned, &job->lock);
@@ -205,11 +202,11 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
               const Course *at, long threads) {
     const int64_t P = p->params, M = at->memories, until = milliseconds() + at->milliseconds;
     const int penalised = update->outputs > M + 1;
-    const double **column = malloc((size_t)(M + 2) * sizeof *column);
     const int64_t each = (1 + update->outputs) * P; /* of a step: the gradient, and what the update makes of it */
-    double *made = malloc((size_t)(2 * each + at->longest + update->params) * 8);
-    if (!column || !made) return free(column), free(made), -1;
+    double *made = malloc((size_t)(2 * each + at->longest + update->params + M + 2) * 8);
+    if (!made) return -1;
     double *theta = room->v, *costs = made + 2 * each, *same = costs + at->longest;
+    const double **column = (const double **)(same + update->params);
     int64_t step = 0, first = 0, fault[2], apart = 2;
     /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
     column[0] = theta;
@@ -233,7 +230,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (run(update, update_to, update_room, &next, 1, fault)) break;
         for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
-        if (!isfinite(cost) || !update_to->finite(out, update->outputs * P)) break;
+        if (!isfinite(cost) || !update_to->divided(out, out, 1.0, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
         for (int64_t m = 0; m <= M; m++) {
@@ -245,5 +242,5 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     }
     memcpy(at->theta, theta, (size_t)P * 8);
     if (step) memcpy(at->gradient, made + (step - 1) % 2 * each + (penalised ? (M + 2) * P : 0), (size_t)P * 8);
-    return free(column), free(made), step;
+    return free(made), step;
 }
