@@ -11,7 +11,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
 HERE = "microbp/native"
-#: No contraction: the eager engine rounds a product before it adds, and so does the machine but where it says so.
+#: No contraction: the eager engine rounds a product before it adds, and so does the machine, but for its FMA.
 EXACT = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
 #: The best first.
 VARIANTS: dict[str, list[str]] = {"plain": []}
