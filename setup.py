@@ -11,11 +11,10 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
 HERE = "microbp/native"
-#: No contraction: the eager engine rounds a product before it adds, and so does the machine for one sample.
+#: No contraction: the eager engine rounds a product before it adds, and so does the machine, but for its FMA.
 EXACT = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
-ROWS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-#: The best first. An optimiser's step runs in the plain one, and so is Python's to the last bit everywhere.
-VARIANTS = {"fused": [], "plain": ["-ffp-contract=off"]}
+#: The best first.
+VARIANTS: dict[str, list[str]] = {"plain": []}
 if platform.machine() in ("x86_64", "AMD64", "amd64"):
     VARIANTS = {
         "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
@@ -36,7 +35,7 @@ class Build(build_ext):
             folder = str(Path(self.build_temp) / name)
             extension.extra_objects += self.compiler.compile(
                 [f"{HERE}/lanes.c"], folder, [("LANES_OF", f"lanes_{name}"), ("LANES_NAME", f'"{name}"')],
-                depends=extension.depends, extra_postargs=[*ROWS, *flags],
+                depends=extension.depends, extra_postargs=[*EXACT, "-fno-trapping-math", *flags],
             )  # fmt: skip
         super().build_extension(extension)
 

@@ -49,9 +49,7 @@ typedef struct {
 
 /* How many lists a row has, and how many elements each of them. */
 static inline int32_t lists_of(int32_t op) { return op >= 0 && op < TABLE_ROWS ? widths[op][1] : 0; }
-static inline int32_t elements(int32_t op, int64_t width) {
-    return lists_of(op) ? (int32_t)(width - widths[op][0]) / lists_of(op) : 0;
-}
+static inline int32_t elements(int32_t op, int64_t width) { return lists_of(op) ? (int32_t)(width - widths[op][0]) / lists_of(op) : 0; }
 
 /* A list that grows. */
 typedef struct {
@@ -84,6 +82,7 @@ typedef struct {
     int32_t *args;
     double *constant;                        /* what stands in a slot before anything is computed */
     uint8_t *flags;                          /* of each slot */
+    int exact;                               /* no products: each operation is rounded as for one sample */
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
@@ -152,8 +151,10 @@ typedef struct {
     int (*forward)(const Program *, Room *, int lanes);
     /* Adds up in g what the block's samples give. */
     void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
+    /* Whether the quotients, which go to the first array, are finite; in place nothing is divided. */
+    int (*divided)(double *, const double *, double by, int64_t count);
 } Lanes;
-extern const Lanes lanes_plain, lanes_fused, lanes_avx2, lanes_avx512;
+extern const Lanes lanes_plain, lanes_avx2, lanes_avx512;
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
 int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);

@@ -21,7 +21,7 @@ __all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"
 
 
 #: The version of what the extension offers.
-_INTERFACE = 5
+_INTERFACE = 6
 
 
 class Engine(NamedTuple):
@@ -82,7 +82,8 @@ class Machine:
 
     ``inputs``, ``params`` and ``outputs`` are positions in the graph, None for a leaf that is not in it, and
     ``trained`` says which parameters take a gradient. ``variant`` is the instruction set for batches, the
-    best there is unless it is given. Raises RuntimeError where there is no extension.
+    best there is unless it is given; "exact" is the best one with each operation rounded by itself, as for
+    one sample. Raises RuntimeError where there is no extension.
     """
 
     def __init__(

@@ -125,9 +125,7 @@ static int by_rank(const void *a, const void *b) {
 }
 
 /* As few levels up as bring it behind another. */
-static void not_before(int64_t *rank, int64_t other) {
-    if (*rank < other) *rank += (other - *rank + LEVEL - 1) / LEVEL * LEVEL;
-}
+static void not_before(int64_t *rank, int64_t other) { *rank += *rank < other ? (other - *rank + LEVEL - 1) / LEVEL * LEVEL : 0; }
 
 /* From the columns of a graph, node after node, with all that the loops rely on looked at. What depends on nothing that
    is given keeps the number that was recorded. Of some nodes in a row equal
@@ -224,8 +222,8 @@ static void machine_dealloc(Machine *self) {
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* Machine(op, first, args, params, inputs, outputs, trained, consts, data, user, variant); user(number, arguments[, y]) is
-   what a row says that the user has defined, or None. */
+/* Machine(op, first, args, params, inputs, outputs, trained, consts, data, user, variant), of which "exact" is the best one that
+   rounds each operation by itself; user(number, arguments[, y]) is what a row says that the user has defined, or None. */
 static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject *named) {
     if (named || PyTuple_GET_SIZE(positional) != 11) return PyErr_Format(PyExc_TypeError, "nine arrays, a function and a word are needed");
     PyObject *const *given = &PyTuple_GET_ITEM(positional, 0);
@@ -233,7 +231,7 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     if (!variant) return NULL;
     const Lanes *lanes = NULL;
     for (size_t n = 0; n < sizeof variants / sizeof *variants && !lanes; n++)
-        if (variants[n]->supported() && (!*variant || !strcmp(variant, variants[n]->name))) lanes = variants[n];
+        if (variants[n]->supported() && (!*variant || !strcmp(variant, "exact") || !strcmp(variant, variants[n]->name))) lanes = variants[n];
     if (!lanes) return PyErr_Format(PyExc_ValueError, "no variant %s on this processor", variant);
     Column columns[9];
     if (opened(given, "llllllldd", columns)) return NULL;
@@ -242,7 +240,7 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     int32_t *slot = malloc((N + 1) * sizeof *slot);
     int64_t *rank = malloc((N + 1) * (2 * sizeof *rank + 1)), *used = rank + N; /* and a byte for each */
     if (self) {
-        self->p.user = Py_NewRef(given[9]);
+        self->p.user = Py_NewRef(given[9]), self->p.exact = !strcmp(variant, "exact");
         int failed = slot && rank ? build(self, columns, slot, rank, used, (uint8_t *)(used + N)) : -1;
         if (!failed) failed = plan_lanes(&self->p);
         self->lanes = failed ? NULL : lanes;
@@ -266,9 +264,7 @@ static Room *take_room(Machine *self, int64_t samples) {
     return room;
 }
 
-static void give_back(Machine *self, Room *room) {
-    if (room) room->next = self->room, self->room = room;
-}
+static void give_back(Machine *self, Room *room) { if (room) room->next = self->room, self->room = room; }
 
 /* None; of costs their sum over the shares, nan where a derivative is not finite; (sample, node) of what is undefined. */
 static PyObject *computed(Machine *self, const Call *call, long threads) {
@@ -415,7 +411,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
         if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 5); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 6); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

@@ -41,7 +41,7 @@ static int varies(const Planner *at, int32_t slot) { return at->p->flags[slot] &
 /* Whether it is a sum of what varies, each with a coefficient that does not. */
 static int linear(const Planner *at, int32_t slot) {
     const Node *node = at->node + slot;
-    if (!node->step || !varies(at, slot)) return 0;
+    if (!node->step || !varies(at, slot) || at->p->exact) return 0;
     if (node->step->op != ROW_dot) return node->step->op == ROW_add || node->step->op == ROW_sum;
     const int len = elements(ROW_dot, node->step->width);
     for (int e = 0; e < len; e++)
@@ -74,9 +74,7 @@ static int32_t row_of(Planner *at, int32_t slot) {
 static int term(Planner *at, int32_t w, int32_t x) { return push(&at->w, &w, 1) || push(&at->x, &x, 1) ? -1 : 0; }
 
 /* The product of what varies and what does not. */
-static int product_term(Planner *at, int32_t a, int32_t b) {
-    return varies(at, a) ? term(at, b, row_of(at, a)) : term(at, a, row_of(at, b));
-}
+static int product_term(Planner *at, int32_t a, int32_t b) { return varies(at, a) ? term(at, b, row_of(at, a)) : term(at, a, row_of(at, b)); }
 
 /* The terms of the sum that ends at a slot. */
 static int collect(Planner *at, int32_t root) {

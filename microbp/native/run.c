@@ -8,6 +8,7 @@
 #include "machine.h"
 
 enum { CHUNKS = 16 };
+typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
 
 Room *new_room(const Program *p, int64_t lanes) {
     /* v, g, V, G, kept, w and its gradients stand one after the other behind it, each at the start of a cache line. */
@@ -27,15 +28,14 @@ Room *new_room(const Program *p, int64_t lanes) {
 /* So many samples in a row that all rows stay in the second cache, if they can. */
 int lanes_for(const Program *p, int64_t samples) {
     int64_t most = (1 << 20) / (16 * (p->rows + 1)) / LANES * LANES;
-    most = most > 104 ? 104 : most < LANES ? LANES : most;
+    const int64_t top = p->exact && !p->most ? 512 : 104; /* MOST_LANES is a limit for lists and products */
+    most = most > top ? top : most < LANES ? LANES : most;
     const int64_t blocks = (samples + most - 1) / most, each = (samples + blocks - 1) / blocks;
     return (int)((each + LANES - 1) / LANES * LANES);
 }
 
 /* Where the inputs of a sample stand, if not in columns. */
-static const double *given(const Program *p, const Call *call, int64_t sample) {
-    return call->x + (call->order ? call->order[sample] : sample) * p->inputs;
-}
+static const double *given(const Program *p, const Call *at, int64_t n) { return at->x + (at->order ? at->order[n] : n) * p->inputs; }
 
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
     double *v = room->v, *g = room->g;
@@ -73,12 +73,16 @@ static int run_block(const Program *p, const Lanes *to, Room *room, const Call *
     for (int l = 0; l < lanes && !call->column && !(call->same && call->samples <= lanes); l += LANES) {
         const double *x[2 * LANES]; /* the second half are the next, which are fetched meanwhile */
         for (int n = 0; n < 2 * LANES; n++) x[n] = given(p, call, first + (l + n < here ? l + n : here - 1));
-        for (int64_t i = 0; i < p->inputs; i++) {
-            double row[LANES];
-            __builtin_prefetch(x[LANES + i % LANES] + i / LANES * LANES);
-            for (int n = 0; n < LANES; n++) row[n] = x[n][i];
-            memcpy(V + i * lanes + l, row, sizeof row);
+        int64_t i = 0;
+        for (; i + 1 < p->inputs; i += 2) { /* two by two: half as many reads and writes */
+            for (int n = 0; n < LANES && i % LANES == 0; n++) __builtin_prefetch(x[LANES + n] + i);
+            for (int n = 0; n < LANES; n += 2) {
+                const pair one = *(const pair *)(x[n] + i), other = *(const pair *)(x[n + 1] + i);
+                *(pair *)(V + i * lanes + l + n) = (pair){one[0], other[0]};
+                *(pair *)(V + (i + 1) * lanes + l + n) = (pair){one[1], other[1]};
+            }
         }
+        for (int n = 0; n < LANES && i < p->inputs; n++) V[i * lanes + l + n] = x[n][i];
     }
     if (to->forward(p, room, lanes)) return 1;
     for (int64_t n = 0; n < p->outputs && call->values; n++) {
@@ -174,10 +178,9 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     if (call->gradient && !job.suspect) {
         double *total = job.total ? job.total : room->g;
         const int raised = exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
-        for (int64_t n = 0; n < p->params; n++) call->gradient[n] = total[n] / call->shares;
         for (int64_t n = 0; n < p->params && p->frozen; n++)
-            if (!(p->flags[n] & TRAINED)) call->gradient[n] = 0.0;
-        job.suspect = raised ? RAISED : all_finite(call->gradient, p->params) ? 0 : UNDEFINED;
+            if (!(p->flags[n] & TRAINED)) total[n] = 0.0;
+        job.suspect = raised ? RAISED : to->divided(call->gradient, total, call->shares, p->params) ? 0 : UNDEFINED;
     }
     return free(job.total), job.suspect;
 }
@@ -199,11 +202,11 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
               const Course *at, long threads) {
     const int64_t P = p->params, M = at->memories, until = milliseconds() + at->milliseconds;
     const int penalised = update->outputs > M + 1;
-    const double **column = malloc((size_t)(M + 2) * sizeof *column);
     const int64_t each = (1 + update->outputs) * P; /* of a step: the gradient, and what the update makes of it */
-    double *made = malloc((size_t)(2 * each + at->longest + update->params) * 8);
-    if (!column || !made) return free(column), free(made), -1;
+    double *made = malloc((size_t)(2 * each + at->longest + update->params + M + 2) * 8);
+    if (!made) return -1;
     double *theta = room->v, *costs = made + 2 * each, *same = costs + at->longest;
+    const double **column = (const double **)(same + update->params);
     int64_t step = 0, first = 0, fault[2], apart = 2;
     /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
     column[0] = theta;
@@ -227,7 +230,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (run(update, update_to, update_room, &next, 1, fault)) break;
         for (int64_t i = 0; i < P && penalised; i++) penalty += out[(M + 2) * P + i];
         cost = cost / shares + penalty;
-        if (!isfinite(cost) || !all_finite(out, update->outputs * P)) break;
+        if (!isfinite(cost) || !update_to->divided(out, out, 1.0, update->outputs * P)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, theta, (size_t)P * 8), at->best[P] = cost;
         for (int64_t m = 0; m <= M; m++) {
@@ -239,5 +242,5 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     }
     memcpy(at->theta, theta, (size_t)P * 8);
     if (step) memcpy(at->gradient, made + (step - 1) % 2 * each + (penalised ? (M + 2) * P : 0), (size_t)P * 8);
-    return free(column), free(made), step;
+    return free(made), step;
 }

@@ -380,7 +380,7 @@ def update_of(optimiser: Optimiser, penalty: float) -> Update:
     inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
     params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]
     given, alike_for_all = ([graph._places.get(id(each)) for each in part] for part in (inputs, params))
-    # Plain: no product is rounded together with a sum, so that it is the step in Python to the last bit.
+    # Exact: each operation by itself, so that it is the step in Python to the last bit.
     trained = [True] * len(params)
-    machine = Machine(graph, given, alike_for_all, graph.roots, trained, "plain")
+    machine = Machine(graph, given, alike_for_all, graph.roots, trained, "exact")
     return Update(machine, np.array(alike, dtype=np.int64))
