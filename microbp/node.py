@@ -28,8 +28,9 @@ from microbp.recording.updates import steps_in, warn_of_steps
 from microbp.text import shown
 
 __all__ = [
-    "FIELDS", "FROZEN", "Node", "add_gradients", "are_leaves", "backward_order", "gradient_of", "noted",
-    "numbers_of", "passed_again", "refuse_others", "taking_gradients", "upstream_gradients",
+    "FIELDS", "FROZEN", "Node", "Path", "PathName", "add_gradients", "are_leaves", "backward_order",
+    "gradient_of", "is_name", "noted", "numbers_of", "passed_again", "refuse_others", "taking_gradients",
+    "text_of", "upstream_gradients",
 ]  # fmt: skip
 
 V = TypeVar("V")
@@ -40,10 +41,46 @@ FIELDS = ("_a", "_b", "_da", "_data", "_db", "_note", "_pending", "_rule", "_ups
 FROZEN = False
 
 
+#: Where a module holds a parameter: attributes, keys and indices, from the outside in.
+Path = tuple[Any, ...]
+
+
+class PathName(str):
+    """A name that a module gave to its parameter: the text of its path, which stays data.
+
+    >>> PathName(("w", 0)), PathName(("w", 0)).path
+    ('w.0', ('w', 0))
+    """
+
+    __slots__ = ("path",)
+    path: Path
+
+    def __new__(cls, path: Path) -> PathName:  # noqa: PYI034, D102
+        name = super().__new__(cls, text_of(path))
+        name.path = path
+        return name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PathName, (self.path,)
+
+
+def text_of(path: Path) -> str:
+    """A path as people read it: ``layers.0.neurons.1.b``."""
+    return ".".join(map(str, path))
+
+
+def is_name(note: Any) -> bool:
+    """Whether there is nothing but a name in a note."""
+    return len(note) == 2 if type(note) is tuple else isinstance(note, str)
+
+
 def noted(note: Any) -> tuple[Any, ...]:
-    """The name, the place and the group in a note, which holds what there is of them."""
+    """The name, the place and the group in a note, which holds what there is of them.
+
+    Of a name that a module gave it holds the path of what has the parameter, and the place there.
+    """
     if type(note) is tuple:
-        return note[:3]
+        return note[:3] if len(note) > 2 else (PathName((*note[0], note[1])), None, None)
     return (None, None, note) if type(note) is Group else (note, None, None)
 
 
@@ -230,8 +267,8 @@ else:
         _b: Any
         _da: Any
         _db: Any
-        #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-        #: part in; None where there is none of them.
+        #: The name, or (path, place) for one that a module gave, or the group, or (name, place, group), or
+        #: these and a tuple of the comparisons it took part in; None where there is none of them.
         _note: Any
         #: The gradient of the running pass, or of the last one.
         _upstream: Any

@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.graph import cached_property
+from microbp.labels import Named
 from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number, describe, names_noted
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",
@@ -76,14 +78,23 @@ class Optimiser(ABC):
         owner = next(each for each in cls.__mro__ if "update" in vars(each))
         cls._at_once = bool(vars(owner).get("elementwise"))
 
-    def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
-        #: Name and Value of each.
-        self.parameters = named_values(parameters, type(self).__name__)
+    def __init__(self, parameters: Parameters | Named, lr: float | Schedule) -> None:
+        self._named = named_values(parameters, type(self).__name__)
         self.lr = lr
         #: How many steps have been taken.
         self.steps = 0
-        self._memory = np.repeat(self._remembered([self.blank]), len(self.parameters), axis=1)
+        self._memory = np.repeat(self._remembered([self.blank]), len(self._named.values), axis=1)
         _ = self.rate  # a bad one is refused here, before any work is done
+
+    @cached_property
+    def parameters(self) -> list[tuple[str, Value]]:
+        """Name and Value of each."""
+        return [*self._named]
+
+    def leaves(self) -> Sequence[Value]:
+        """The Values of the parameters, for which no name is put into words."""
+        named = vars(self).get("parameters")
+        return self._named.values if named is None else [value for _, value in named]
 
     @property
     def rate(self) -> float:
@@ -412,7 +423,7 @@ def clip_gradients(parameters: Parameters, max_norm: float) -> Clipping:
     bound = as_number(max_norm, f"{where}: max_norm")
     if not bound > 0.0:
         raise ValueError(f"{where}: max_norm must be positive, not {bound!r}")
-    found = _gradients(named_values(parameters, where), where)
+    found = _gradients([*named_values(parameters, where)], where)
     clipped, clipping = clip(np.array([gradient for *_, gradient in found]), bound)
     if clipping.factor != 1.0:
         for (_, _, parameter, _), gradient in zip(found, clipped.tolist(), strict=True):
@@ -563,7 +574,7 @@ class WarmUp(_Schedule):
 
 
 # ------------------------------------------------------------------------------------------- checks
-def listed(parameters: Parameters, where: str) -> list[Value]:
+def listed(parameters: Parameters | Named, where: str) -> list[Value]:
     """The Values of a list or a dict; an error for anything else."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
@@ -586,14 +597,16 @@ def _called(parameters: Parameters, place: int) -> str:
     return str([*parameters][place]) if isinstance(parameters, Mapping) else f"parameters[{place}]"
 
 
-def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+def named_values(parameters: Parameters | Named, where: str) -> Named:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
+    if isinstance(parameters, Named) and parameters.values:
+        return parameters
     found = listed(parameters, where)
     if not are_leaves(found) or len({*map(id, found)}) < len(found):
         _refuse_all_but_leaves(parameters, found, where)
     if isinstance(parameters, Mapping):
-        return [*zip(map(str, parameters), found, strict=True)]
-    return [(value.name or _called(parameters, place), value) for place, value in enumerate(found)]
+        return Named(found, [*map(str, parameters)])
+    return Named(found, [name or None for name in names_noted(found)])
 
 
 def _refuse_all_but_leaves(parameters: Parameters, found: list[Value], where: str) -> None:

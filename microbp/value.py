@@ -24,14 +24,15 @@ from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
-from microbp.node import FIELDS, FROZEN, Node, backward_order, noted, numbers_of
+from microbp.node import FIELDS, FROZEN, Node, backward_order, is_name, noted, numbers_of
 from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
 from microbp.rules import Rule
 from microbp.text import shown
 
 __all__ = [
-    "TRACED_AS", "Swapped", "Value", "as_number", "constant", "describe", "set_names", "set_numbers",
+    "TRACED_AS", "Swapped", "Value", "as_number", "constant", "describe", "names_noted", "set_names",
+    "set_numbers",
 ]  # fmt: skip
 
 
@@ -123,7 +124,7 @@ class Value(Lecture, Node):
             if not type(name).__module__.startswith("microbp."):
                 name = str.__str__(name)  # whatever the user's own kind of str does
         note = getattr(self, "_note", None)
-        if type(note) is tuple:
+        if type(note) is tuple and len(note) > 2:
             self._note = (name, *note[1:])
         else:
             self._note = (name, None, note) if type(note) is Group else name
@@ -320,7 +321,7 @@ class Value(Lecture, Node):
         for slot in FIELDS:
             setattr(twin, slot, getattr(self, slot, None))
         if type(twin._note) is tuple:  # comparisons were made of this one
-            twin._note = noted(twin._note)
+            twin._note = twin._note[:3]
         twin._pending = twin._upstream = None
         return twin
 
@@ -328,7 +329,8 @@ class Value(Lecture, Node):
         slots = {*FIELDS, *copyreg._slotnames(type(self))}  # type: ignore[attr-defined]
         state = {slot: getattr(self, slot) for slot in sorted(slots) if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
-        if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
+        note = state.get("_note")
+        if type(note) is tuple and len(note) > 2:  # the code objects in it cannot be pickled
             state["_note"] = self.name, self.site, self._group
         return state | {"_pending": None, "_upstream": None}
 
@@ -363,13 +365,19 @@ def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
             value._data = number  # the zero of the other sign, perhaps
 
 
-def set_names(values: Iterable[Value], names: Iterable[str]) -> None:
-    """Assign to ``name`` of several Values names of a kind of our own."""
+def names_noted(values: Sequence[Value]) -> list[Any]:
+    """The ``name`` of several Values, or (path, place) for one that is not in words yet."""
+    pairs = zip(values, map(_note_of, values), strict=True)
+    return [note if type(each) is Value and is_name(note) else each.name for each, note in pairs]
+
+
+def set_names(values: Sequence[Value], names: Iterable[Any]) -> None:
+    """Assign to ``name`` of several Values names of a kind of our own, each as (path, place) or in words."""
     for value, note, name in zip(values, map(_note_of, values), names, strict=True):
-        if type(value) is Value and (note is None or isinstance(note, str)):
+        if type(value) is Value and (note is None or is_name(note)):
             value._note = name
         else:  # what a subclass makes of it is its own
-            value.name = name
+            value.name = noted(name)[0]
 
 
 def as_number(x: Any, where: str) -> float:

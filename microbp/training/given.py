@@ -13,7 +13,8 @@ import numpy as np
 
 from microbp.array.loops import masked, unequal
 from microbp.losses import LOSSES, Loss
-from microbp.nn import Module
+from microbp.labels import Named
+from microbp.nn import Module, named_leaves
 from microbp.node import numbers_of
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
 from microbp.text import did_you_mean, shown
@@ -115,7 +116,7 @@ class Settings:
         raise ValueError(f"fit: no loss is called {shown(repr(self.loss))}; {hint}")
 
 
-def parameters_of(net: Any) -> dict[str, Value]:
+def parameters_of(net: Any) -> Named:
     """The net's parameters by name: their paths in a Module, else as they are called."""
     kind, predict = type(net).__name__, getattr(net, "predict", None)
     told = f"a net is an object, such as MLP(2, [1]); {getattr(net, '__name__', kind)} is a class"
@@ -125,31 +126,34 @@ def parameters_of(net: Any) -> dict[str, Value]:
     predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
     refuse(not callable(net) and not predicts, told, TypeError)
-    paths = callable(getattr(net, "named_parameters", None))
-    held = dict(net.named_parameters()) if paths else net.parameters()
-    listed = named_values(held, f"fit: {kind}.parameters()")
-    named = dict(listed)
-    if len(named) < len(listed):
-        named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
-    numbers = numbers_of(named.values())
-    for name, number in zip(named, numbers, strict=True) if not np.isfinite(numbers).all() else ():
+    paths: Any = getattr(net, "named_parameters", None)
+    if ours := getattr(paths, "__func__", None) is Module.named_parameters:
+        held: Any = named_leaves(net)
+    else:
+        held = dict(paths()) if callable(paths) else net.parameters()
+    named = named_values(held, f"fit: {kind}.parameters()")
+    if not ours and len({*named.names}) < len(named.values):
+        named = Named(named.values, [None] * len(named.values))
+    numbers = numbers_of(named.values)
+    for name, number in zip(named.names, numbers, strict=True) if not np.isfinite(numbers).all() else ():
         refuse(not math.isfinite(number), f"the parameter {shown(name)} is {number!r} to begin with")
     return named
 
 
-def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
+def optimiser_for(optimiser: Any, named: Named) -> Optimiser:
     """The optimiser, which changes parameters of this net only; plain SGD for None."""
     made: Optimiser = SGD(named, lr=0.1) if optimiser is None else optimiser
     kind = f"an object of type {type(made).__name__}"
     kind = f"the class {made.__name__}" if isinstance(made, type) else kind
     told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
     refuse(not isinstance(made, Optimiser), told, TypeError)
-    known = {*map(id, named.values())}
-    for name in [name for name, each in made.parameters if id(each) not in known][:1]:
-        told = f"{shown(name)}, which it changes, is no parameter of this one"
+    known, leaves = {*map(id, named.values)}, made.leaves()
+    if not known.issuperset(map(id, leaves)):
+        other = next(name for name, each in made.parameters if id(each) not in known)
+        told = f"{shown(other)}, which it changes, is no parameter of this one"
         raise ValueError(f"fit: the optimiser was made for another net: {told}")
-    told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
-    idle = not any(each.requires_grad for _, each in made.parameters)
+    told = f"all {len(leaves)} parameters of the optimiser are frozen (requires_grad is False)"
+    idle = not any(each.requires_grad for each in leaves)
     refuse(idle, f"{told}, so that nothing can be learned")
     _ = made.rate  # refused here if it is not positive and finite
     return made

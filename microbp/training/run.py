@@ -109,12 +109,12 @@ class Run:
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings, named = settings, given.parameters_of(net)
-        self.optimiser = given.optimiser_for(optimiser, named)
-        # those that the optimiser changes first, in its order
-        names = {id(each): name for name, each in named.items()}
-        self.names = [*({id(each): "" for _, each in self.optimiser.parameters} | names).values()]
-        self.parameters = [named[name] for name in self.names]
+        self.settings, self.named = settings, given.parameters_of(net)
+        self.optimiser = given.optimiser_for(optimiser, self.named)
+        changed = self.optimiser.leaves()
+        #: Those that the optimiser changes first, in its order; so many it changes.
+        self.parameters = [*{id(each): each for each in (*changed, *self.named.values)}.values()]
+        self.changed = len(changed)
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -157,6 +157,12 @@ class Run:
             self._write(before["numbers"].tolist())
             self._restore(before)
             raise
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the parameters."""
+        names = {id(each): name for name, each in self.named}
+        return [names[id(each)] for each in self.parameters]
 
     @property
     def epoch(self) -> int:
@@ -284,7 +290,7 @@ class Run:
         self.theta[:] = numbers_of(self.parameters)
         self.takes = np.array(taking_gradients(self.parameters), dtype=bool)
         #: Of what the optimiser changes: the places in its own list, and in the vector.
-        self._places = np.flatnonzero(self.takes[: len(self.optimiser.parameters)])
+        self._places = np.flatnonzero(self.takes[: self.changed])
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
