@@ -143,48 +143,33 @@ Run = tuple[Path, Sequence[Any], Sequence[Any]]
 
 
 def parameter_runs(holder: Any, *, modules: bool = False) -> tuple[list[Run], bool]:
-    """The same, what stands in a list of Values as a whole; and whether there were computed ones beside them."""
-    runs, waiting = list[Run](), list[tuple[Path, Iterator[tuple[Path, Any]]]]()
-    seen = {id(holder): holder}  # which are alive, so that no two have one id
-    above: Path = ()
-    inner = iter(contents(holder, modules=modules))
-    while True:  # all of them, whatever it takes, and what is in an object right after it
-        for place, held in inner:
-            path, kind = above + place, type(held)
-            if issubclass(kind, Value):
-                runs.append((path[:-1], path[-1:], (held,)))
-                continue
-            if id(held) in seen:
-                continue
-            seen[id(held)] = held
-            deep = len(path) >= 2 * DEEPEST
-            if kind is list and held and not (modules or deep) and [*map(type, held)].count(Value) == len(held):
-                runs.append((path, range(len(held)), [*held]))
-                continue
-            if kind is not list and _of_modules(kind):
-                runs.append((path[:-1], path[-1:], (held,)))
-            if not deep:
-                waiting.append((above, inner))
-                above, inner = path, iter(contents(held, modules=modules))
-                break
+    """The same, what stands in a list of Values as a whole; and whether there were computed ones, too."""
+    waiting, runs = [((), holder)], list[Run]()
+    seen = dict[int, Any]()  # which are alive, so that no two have one id
+    while waiting:  # all of them, whatever it takes, and what is in an object right after it
+        path, held = waiting.pop()
+        kind = type(held)
+        value, single = issubclass(kind, Value), (path[:-1], path[-1:], (held,))
+        if value or id(held) in seen:
+            runs += [single] * value
+            continue
+        seen[id(held)] = held
+        if held is not holder and _of_modules(kind):
+            runs.append(single)
+        if len(path) >= 2 * DEEPEST:
+            continue
+        if kind is list and held and not modules and [*map(type, held)].count(Value) == len(held):
+            runs.append((path, range(len(held)), [*held]))
         else:
-            if not waiting:
-                return _leaves_of(runs)
-            above, inner = waiting.pop()
-
-
-def _leaves_of(runs: list[Run]) -> tuple[list[Run], bool]:
-    """Each leaf and each module where it stands first; and whether there was more."""
+            waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]
     values = [*chain.from_iterable(run[2] for run in runs if isinstance(run[2][0], Value))]
     if are_leaves(values) and len({*map(id, values)}) == len(values):
         return runs, False
-    first, seen = list[Run](), set[int]()
+    first = dict[int, Run]()
     for path, places, several in runs:
         for place, each in zip(places, several, strict=True):
-            if id(each) not in seen:
-                seen.add(id(each))
-                first.append((path, (place,), (each,)))
-    leaves = [run for run in first if not isinstance(run[2][0], Value) or run[2][0].is_leaf]
+            first.setdefault(id(each), (path, (place,), (each,)))
+    leaves = [run for run in first.values() if not isinstance(run[2][0], Value) or run[2][0].is_leaf]
     return leaves, len(leaves) < len(first)
 
 

@@ -23,7 +23,15 @@ from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.labels import (
-    Named, PathName, Run, contents, layer_path, parameter_paths, parameter_runs, text_of, texts_of,
+    Named,
+    PathName,
+    Run,
+    contents,
+    layer_path,
+    parameter_paths,
+    parameter_runs,
+    text_of,
+    texts_of,
 )  # fmt: skip
 from microbp.native import extension
 from microbp.record import record

@@ -16,10 +16,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 from numbers import Real
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from microbp.compiled import operator, unary
 from microbp.native import extension
@@ -84,9 +85,7 @@ def noted(note: Any) -> tuple[Any, ...]:
     return (None, None, note) if type(note) is Group else (note, None, None)
 
 
-_number: Callable[[Any], float] = attrgetter("_data")
 _rule_of: Callable[[Any], Any] = attrgetter("_rule")
-_mark_of: Callable[[Any], Any] = attrgetter("_b")
 
 
 def are_leaves(values: Iterable[Any]) -> bool:
@@ -94,14 +93,22 @@ def are_leaves(values: Iterable[Any]) -> bool:
     return not any(map(_rule_of, values))
 
 
-def taking_gradients(leaves: Iterable[Any]) -> list[bool]:
+def taking_gradients(leaves: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Of several leaves, ``requires_grad``."""
-    return [*map(is_, map(_mark_of, leaves), repeat(None))]
+    return _read(leaves, np.empty(len(leaves), bool), lambda leaf: leaf._b is None)
 
 
-def numbers_of(values: Iterable[Any]) -> list[float]:
+def numbers_of(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The numbers of several Values, which are not noted as taken out of a graph."""
-    return [*map(_number, values)]
+    return _read(values, np.empty(len(values)), attrgetter("_data"))
+
+
+def _read(values: Sequence[Any], into: V, of: Callable[[Any], Any]) -> V:
+    if extension is None:
+        into[:] = [*map(of, values)]  # type: ignore[index]
+    else:
+        extension.read(values, into)
+    return into
 
 
 # --------------------------------------------------------------------------------- the backward pass

@@ -35,7 +35,7 @@ __all__ = [
     "Parameters", "Schedule", "StepDecay", "WarmUp", "clip_gradients",
 ]  # fmt: skip
 
-Parameters = Iterable[Value] | Mapping[str, Value]
+Parameters = Iterable[Value] | Mapping[str, Value] | Named
 Schedule = Callable[[int], float]
 #: What an optimiser remembers of one parameter.
 Memory = tuple[float, ...]
@@ -78,7 +78,7 @@ class Optimiser(ABC):
         owner = next(each for each in cls.__mro__ if "update" in vars(each))
         cls._at_once = bool(vars(owner).get("elementwise"))
 
-    def __init__(self, parameters: Parameters | Named, lr: float | Schedule) -> None:
+    def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
         self._named = named_values(parameters, type(self).__name__)
         self.lr = lr
         #: How many steps have been taken.
@@ -574,7 +574,7 @@ class WarmUp(_Schedule):
 
 
 # ------------------------------------------------------------------------------------------- checks
-def listed(parameters: Parameters | Named, where: str) -> list[Value]:
+def listed(parameters: Parameters, where: str) -> list[Value]:
     """The Values of a list or a dict; an error for anything else."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
@@ -597,7 +597,7 @@ def _called(parameters: Parameters, place: int) -> str:
     return str([*parameters][place]) if isinstance(parameters, Mapping) else f"parameters[{place}]"
 
 
-def named_values(parameters: Parameters | Named, where: str) -> Named:
+def named_values(parameters: Parameters, where: str) -> Named:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
     if isinstance(parameters, Named) and parameters.values:
         return parameters

@@ -24,7 +24,7 @@ from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
-from microbp.node import FIELDS, FROZEN, Node, backward_order, is_name, noted, numbers_of
+from microbp.node import FIELDS, FROZEN, Node, backward_order, is_name, noted
 from microbp.recording.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
 from microbp.rules import Rule
@@ -354,15 +354,15 @@ class Swapped(NamedTuple):
 _note_of: Callable[[Value], Any] = attrgetter("_note")
 
 
-def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
-    """Assign to ``data`` of several leaves, as its setter does."""
-    for value, before, number in zip(leaves, numbers_of(leaves), numbers, strict=True):
-        if type(value) is not Value:
-            value.data = number
-        elif number != before:
-            value._da, value._data = before, number
-        else:
-            value._data = number  # the zero of the other sign, perhaps
+def set_numbers(leaves: Sequence[Value], numbers: Any, gradients: Any = None) -> None:
+    """Assign to ``data`` of several leaves, and to ``grad`` of those that take one; of arrays of floats."""
+    arrays = (numbers,) if gradients is None else (numbers, gradients)
+    if extension is not None and extension.write(leaves, *arrays):
+        return
+    for value, number, *derivative in zip(leaves, *(each.tolist() for each in arrays), strict=True):
+        value.data = number
+        for each in derivative:
+            value.grad = each if value._b is None else None
 
 
 def names_noted(values: Sequence[Value]) -> list[Any]:

@@ -21,7 +21,7 @@ __all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"
 
 
 #: The version of what the extension offers.
-_INTERFACE = 5
+_INTERFACE = 6
 
 
 class Engine(NamedTuple):

@@ -415,7 +415,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
     for (size_t n = 0; n < sizeof variants / sizeof *variants; n++)
         if (variants[n]->supported()) Py_XDECREF(PyObject_CallMethod(names, "append", "s", variants[n]->name));
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 5); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 6); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

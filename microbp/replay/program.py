@@ -414,7 +414,7 @@ class Program:
                     "compile it again"
                 )
         leaves = self._leaves
-        now = tuple(numbers_of(leaves.constants))
+        now = tuple([each._data for each in leaves.constants])
         changed = now != leaves.compiled and zip(leaves.constants, leaves.compiled, now, strict=True)
         for value, number, other in changed or ():
             if other != number and not (math.isnan(other) and math.isnan(number)):

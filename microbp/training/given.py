@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from microbp.array.loops import masked, unequal
-from microbp.losses import LOSSES, Loss
 from microbp.labels import Named
+from microbp.losses import LOSSES, Loss
 from microbp.nn import Module, named_leaves
 from microbp.node import numbers_of
 from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
@@ -135,8 +135,8 @@ def parameters_of(net: Any) -> Named:
     if not ours and len({*named.names}) < len(named.values):
         named = Named(named.values, [None] * len(named.values))
     numbers = numbers_of(named.values)
-    for name, number in zip(named.names, numbers, strict=True) if not np.isfinite(numbers).all() else ():
-        refuse(not math.isfinite(number), f"the parameter {shown(name)} is {number!r} to begin with")
+    for at in np.flatnonzero(~np.isfinite(numbers))[:1]:
+        refuse(True, f"the parameter {shown(named.names[at])} is {float(numbers[at])!r} to begin with")
     return named
 
 
@@ -184,10 +184,11 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         ) from error
     apart = [(validation[0], "fit: validation Y: ")] if validation and validation[0] is not samples else []
     for each, where in [(samples, ""), *apart]:
-        targets = different = each.y.tolist()
+        different: Any = slice(None)
         if unwrap(eager.loss) in LOSSES.values():  # which look at each target by itself
-            whole_rows = np.ascontiguousarray(each.y.reshape(len(targets), -1)).view(f"V{each.y[:1].nbytes}")
-            different = [*dict(zip(whole_rows.ravel().tolist(), targets, strict=True)).values()]
+            whole_rows = np.ascontiguousarray(each.y.reshape(len(each.y), -1)).view(f"V{each.y[:1].nbytes}")
+            different = [*{row: at for at, row in enumerate(whole_rows.ravel().tolist())}.values()]
+        different = each.y[different].tolist()
         try:
             for start in range(0, len(different), _AT_ONCE):
                 part = different[start : start + _AT_ONCE]
@@ -196,7 +197,7 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
             continue
         except ValueError:
             try:
-                eager.loss([first] * len(targets), targets)  # which names the place among all
+                eager.loss([first] * len(each.y), each.y.tolist())  # which names the place among all
             except ValueError as error:
                 raise ValueError(f"{where}{error}") from error
             raise
