@@ -368,7 +368,7 @@ def set_numbers(leaves: Sequence[Value], numbers: Any, gradients: Any = None) ->
 def names_noted(values: Sequence[Value]) -> list[Any]:
     """The ``name`` of several Values, or (path, place) for one that is not in words yet."""
     pairs = zip(values, map(_note_of, values), strict=True)
-    return [note if type(each) is Value and is_name(note) else each.name for each, note in pairs]
+    return [note if type(note) is tuple and len(note) == 2 else each.name for each, note in pairs]
 
 
 def set_names(values: Sequence[Value], names: Iterable[Any]) -> None:
