@@ -28,7 +28,7 @@ from microbp.labels import Named
 from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
-from microbp.value import Value, as_number, describe, names_noted
+from microbp.value import Value, as_number, describe, names_noted, set_numbers
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",
@@ -138,10 +138,7 @@ class Optimiser(ABC):
             return
         places, _, values, gradients = zip(*found, strict=True)
         numbers = np.array([each.data for each in values])
-        for value, number in zip(
-            values, self.advance(np.array(places), numbers, np.array(gradients), rate).tolist(), strict=True
-        ):
-            value.data = number
+        set_numbers(values, self.advance(np.array(places), numbers, np.array(gradients), rate))
 
     def advance(self, places: Any, p: Numbers, g: Numbers, lr: float) -> Numbers:
         """One step on a vector: the new numbers of the parameters at ``places``, whose gradient is ``g``.

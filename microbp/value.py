@@ -19,6 +19,8 @@ from operator import attrgetter
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from microbp.calls import site_of, told, user_site
 from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
@@ -356,7 +358,7 @@ _note_of: Callable[[Value], Any] = attrgetter("_note")
 
 def set_numbers(leaves: Sequence[Value], numbers: Any, gradients: Any = None) -> None:
     """Assign to ``data`` of several leaves, and to ``grad`` of those that take one; of arrays of floats."""
-    arrays = (numbers,) if gradients is None else (numbers, gradients)
+    arrays = [np.ascontiguousarray(each, float) for each in (numbers, gradients) if each is not None]
     if extension is not None and extension.write(leaves, *arrays):
         return
     for value, number, *derivative in zip(leaves, *(each.tolist() for each in arrays), strict=True):

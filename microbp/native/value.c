@@ -1044,7 +1044,10 @@ static PyObject *leaves_write(PyObject *module, PyObject *given) {
     PyObject *leaves = PySequence_Fast(several, "leaves are in a list");
     const Py_ssize_t count = leaves ? PySequence_Fast_GET_SIZE(leaves) : 0;
     int ours = leaves && data.len == 8 * count && (!grad.buf || grad.len == data.len);
-    for (Py_ssize_t n = 0; n < count && ours; n++) ours = is_value(PySequence_Fast_GET_ITEM(leaves, n));
+    for (Py_ssize_t n = 0; n < count && ours; n++) {
+        PyObject *each = PySequence_Fast_GET_ITEM(leaves, n);
+        ours = is_value(each) && !((Node *)each)->rule;
+    }
     for (Py_ssize_t n = 0; n < count && ours; n++) {
         Node *leaf = (Node *)PySequence_Fast_GET_ITEM(leaves, n);
         const double number = ((const double *)data.buf)[n];

@@ -23,7 +23,7 @@ from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
 from microbp.text import counted
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number, describe, set_numbers
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 
@@ -372,8 +372,7 @@ class Program:
         """Set ``data`` of the Values to the numbers of a vector of parameters."""
         if len(self._leaves.params) != len(self.captured.params):
             raise NoGradientError(_UNBOUND)
-        for value, number in zip(self._leaves.params, self._vector(theta).tolist(), strict=True):
-            value.data = number
+        set_numbers(self._leaves.params, self._vector(theta))
 
     def bind(self, params: Any) -> Program:
         """The same program, with its parameters read from other Values, as many, in the order given.
