@@ -20,10 +20,10 @@ from microbp.bounds import LARGEST
 from microbp.calls import line_of, sites_of, user_scope
 from microbp.compiled import compiled, same, slopes, tried
 from microbp.errors import NoGradientError, TooManyValues
-from microbp.labels import GroupPath, Path, Variables, callers, group_paths, names_of
+from microbp.labels import GroupPath, Variables, callers, group_paths, names_of
 from microbp.native import extension
 from microbp.node import Node as Fields
-from microbp.node import backward_order, gradient_of, noted, refuse_others
+from microbp.node import Path, backward_order, gradient_of, is_name, noted, refuse_others
 from microbp.notation import formula
 from microbp.rules import Rule, restored
 from microbp.sweeps import Columns, rows
@@ -285,7 +285,7 @@ class Graph(Columns):
         """
         if self._values and self._variables.values:
             _ = self.names
-        grouped = (noted(note)[2] for note in self._notes.values() if not isinstance(note, str))
+        grouped = (noted(note)[2] for note in reversed(self._notes.values()) if not is_name(note))
         asked = "names" not in vars(self) and any(grouped)
         pairs = zip(self._values, self.op.tolist(), strict=False) if asked else ()
         return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))

@@ -12,12 +12,13 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice, repeat
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from typing import Any, TypeVar
 
 import numpy as np
 
-from microbp.node import are_leaves
+from microbp.node import Path, PathName, are_leaves, noted, text_of
 from microbp.recording.groups import Group
 from microbp.text import named as safe_name
 from microbp.text import quoted
@@ -31,40 +32,11 @@ _PASSED = (float, int, str, bool, type(None)), (float, int, str, bool, type(None
 
 #: From the outermost group to the innermost: its name, and the number of this call of it.
 GroupPath = tuple[tuple[str, int], ...]
-#: Where a module holds a parameter: attributes, keys and indices, from the outside in.
-Path = tuple[Any, ...]
 Name = TypeVar("Name")
-
-
-class PathName(str):
-    """A name that a module gave to its parameter: the text of its path, which stays data.
-
-    >>> PathName(("w", 0)), PathName(("w", 0)).path
-    ('w.0', ('w', 0))
-
-    The ``text`` is given where it is known.
-    """
-
-    __slots__ = ("path",)
-    path: Path
-
-    def __new__(cls, path: Path, text: str | None = None) -> PathName:  # noqa: PYI034, D102
-        name = _new_text(cls, text_of(path) if text is None else text)
-        name.path = path
-        return name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return PathName, (self.path,)
 
 
 #: The names of the slots of a class, as pickle finds them.
 _slot_names: Callable[[type], list[str]] = copyreg._slotnames  # type: ignore[attr-defined]
-_new_text: Callable[[type[PathName], str], PathName] = str.__new__
-
-
-def text_of(path: Path) -> str:
-    """A path as people read it: ``layers.0.neurons.1.b``."""
-    return ".".join(map(str, path))
 
 
 def layer_path(path: Path) -> Path:
@@ -165,41 +137,44 @@ def parameter_paths(holder: Any, *, modules: bool = False) -> Iterator[tuple[Pat
     >>> [path for path, _ in parameter_paths(Line())]
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
-    for path, places, several in parameter_runs(holder, modules=modules):
-        if not isinstance(several[0], Value) or are_leaves(several):
-            for place, held in zip(places, several, strict=True):
-                yield (*path, place), held
+    for path, places, several in parameter_runs(holder, modules=modules)[0]:
+        for place, held in zip(places, several, strict=True):
+            yield (*path, place), held
 
 
-def parameter_runs(
-    holder: Any, *, modules: bool = False
-) -> Iterator[tuple[Path, Sequence[Any], Sequence[Any]]]:
-    """The same, with Values that were computed as well, and a list of leaves as a whole.
+#: Things that stand side by side: the path of what holds them, their places there, and themselves.
+Run = tuple[Path, Sequence[Any], Sequence[Any]]
 
-    Of each run the path of what holds it, the places there, and what stands at these.
-    """
-    waiting: list[tuple[Path, Any]] = [((), holder)]
-    seen, alive = set[int](), list[Any]()  # so that no two have one id
+
+def parameter_runs(holder: Any, *, modules: bool = False) -> tuple[list[Run], bool]:
+    """The same, what stands in a list of Values as a whole; and whether there were computed ones, too."""
+    waiting, runs = [((), holder)], list[Run]()
+    seen = dict[int, Any]()  # which are alive, so that no two have one id
     while waiting:  # all of them, whatever it takes, and what is in an object right after it
         path, held = waiting.pop()
-        if id(held) in seen:
+        kind = type(held)
+        value, single = issubclass(kind, Value), (path[:-1], path[-1:], (held,))
+        if value or id(held) in seen:
+            runs += [single] * value
             continue
-        seen.add(id(held))
-        alive.append(held)
-        value = isinstance(held, Value)
-        if held is not holder and (value or _of_modules(type(held))):
-            yield path[:-1], path[-1:], (held,)
-        if value or len(path) >= 2 * DEEPEST:
+        seen[id(held)] = held
+        if held is not holder and _of_modules(kind):
+            runs.append(single)
+        if len(path) >= 2 * DEEPEST:
             continue
-        several = [*held] if type(held) is list and not modules else []
-        if several and [*map(type, several)].count(Value) == len(several) and are_leaves(several):
-            new = {*map(id, several)}
-            if len(new) == len(several) and seen.isdisjoint(new):
-                seen |= new
-                alive.append(several)
-                yield path, range(len(several)), several
-                continue
-        waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]
+        if kind is list and held and not modules and [*map(type, held)].count(Value) == len(held):
+            runs.append((path, range(len(held)), [*held]))
+        else:
+            waiting += [(path + place, each) for place, each in reversed(contents(held, modules=modules))]
+    values = [*chain.from_iterable(run[2] for run in runs if isinstance(run[2][0], Value))]
+    if are_leaves(values) and len({*map(id, values)}) == len(values):
+        return runs, False
+    first = dict[int, Run]()
+    for path, places, several in runs:
+        for place, each in zip(places, several, strict=True):
+            first.setdefault(id(each), (path, (place,), (each,)))
+    leaves = [run for run in first.values() if not isinstance(run[2][0], Value) or run[2][0].is_leaf]
+    return leaves, len(leaves) < len(first)
 
 
 def texts_of(path: Path, places: Iterable[Any]) -> list[str]:
@@ -283,6 +258,24 @@ def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
 
 
 # --------------------------------------------------------------------------------------- the names
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Leaves and what they are called, which is put into words when somebody asks."""
+
+    values: Sequence[Value]
+    #: Of each a name, or (path, place) of a parameter in its module; None where it has none.
+    notes: Sequence[Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Those of a list that bear no name by their places in it."""
+        each = enumerate(map(noted, self.notes))
+        return [f"parameters[{place}]" if name is None else name for place, (name, _, _) in each]
+
+    def __iter__(self) -> Iterator[tuple[str, Value]]:
+        return zip(self.names, self.values, strict=True)
+
+
 def names_of(
     size: int, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
 ) -> tuple[list[str], list[bool], list[Path], dict[str, int]]:

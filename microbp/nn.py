@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,9 +22,9 @@ from microbp.array.loops import unequal
 from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
-from microbp.labels import PathName, contents, layer_path, parameter_paths, parameter_runs, text_of, texts_of
+from microbp.labels import Named, Run, contents, layer_path, parameter_paths, parameter_runs, texts_of
 from microbp.native import extension
-from microbp.node import are_leaves
+from microbp.node import PathName, text_of
 from microbp.record import record
 from microbp.recording.groups import grouping
 from microbp.recording.updates import warn_of_lost, warn_of_replaced
@@ -35,8 +35,6 @@ from microbp.value import Value, set_names
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 
 _DOT = RULES["dot"]
-#: Parameters that stand side by side: the path of what holds them, their places there, and themselves.
-_Run = tuple[tuple[Any, ...], Sequence[Any], Sequence[Value]]
 
 
 def _is_unary(rule: Rule) -> bool:
@@ -96,14 +94,14 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        runs = _runs(self)
+        runs, _ = _runs(self)
         return dict(zip(_texts(runs), _values(runs), strict=True))
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
         if type(self).named_parameters is not Module.named_parameters:
             return [*self.named_parameters().values()]
-        return [*_values(_runs(self))]
+        return _values(_runs(self)[0])
 
     def parameter_layers(self) -> dict[str, list[Value]]:
         """The parameters by the layer that they belong to; one that is in none stands by itself.
@@ -119,9 +117,8 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        runs = _runs(self)
-        paths = ((*path, place) for path, places, _ in runs for place in places)
-        set_names([*_values(runs)], map(PathName, paths, _texts(runs)))
+        named = named_leaves(self)
+        set_names(named.values, named.notes)
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -257,30 +254,40 @@ def _held(module: Module) -> dict[str, Any]:
     return held
 
 
-def _runs(module: Module) -> list[_Run]:
-    """The parameters of a module, as :func:`parameter_runs` gives them."""
-    found = [run for run in parameter_runs(module) if isinstance(run[2][0], Value)]
-    runs = [run for run in found if are_leaves(run[2])]
-    if len(runs) < len(found):
+def named_leaves(module: Module) -> Named:
+    """The parameters of a module, called by their paths."""
+    runs, plain = _runs(module)
+    notes: list[Any] = [*chain.from_iterable(zip(repeat(path), places) for path, places, _ in runs)]
+    return Named(_values(runs), notes if plain else [PathName((*path, place)) for path, place in notes])
+
+
+def _runs(module: Module) -> tuple[list[Run], bool]:
+    """The parameters of a module, as :func:`parameter_runs` gives them.
+
+    And whether they stand in attributes and in places of lists: of these no two paths have one text, and none
+    will have another.
+    """
+    found, computed = parameter_runs(module)
+    runs = [run for run in found if isinstance(run[2][0], Value)]
+    if computed:
         module._warn_of_lost()
     heads = [(*path, places[0]) for path, places, _ in runs]
     parts = [*chain.from_iterable(heads)]
-    # Of attributes and places in lists no two paths have one text, which is not made then.
     kinds = {*map(id, map(type, parts))}  # by id: a metaclass may know no hash
     words = {part for part in parts if type(part) is str}
-    plain = kinds <= {id(int), id(str)} and all(map(str.isidentifier, words))
-    if not plain or len({*heads}) < len(heads):
+    plain = kinds <= {id(int), id(str)} and all(map(str.isidentifier, words)) and len({*heads}) == len(heads)
+    if not plain:
         _refuse_equal(_texts(runs))
-    return runs
+    return runs, plain
 
 
-def _texts(runs: list[_Run]) -> list[str]:
+def _texts(runs: list[Run]) -> list[str]:
     """The texts of the paths of runs of parameters."""
     return [*chain.from_iterable(texts_of(path, places) for path, places, _ in runs)]
 
 
-def _values(runs: list[_Run]) -> Iterator[Value]:
-    return chain.from_iterable(several for _, _, several in runs)
+def _values(runs: list[Run]) -> list[Value]:
+    return [*chain.from_iterable(several for _, _, several in runs)]
 
 
 def _refuse_equal(paths: Sequence[str]) -> None:

@@ -16,10 +16,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 from numbers import Real
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from microbp.compiled import operator, unary
 from microbp.native import extension
@@ -28,8 +29,9 @@ from microbp.recording.updates import note_moved, steps_in, warn_of_steps
 from microbp.text import shown
 
 __all__ = [
-    "FIELDS", "FROZEN", "Node", "add_gradients", "are_leaves", "backward_order", "gradient_of", "noted",
-    "numbers_of", "passed_again", "refuse_others", "taking_gradients", "upstream_gradients",
+    "FIELDS", "FROZEN", "Node", "Path", "PathName", "add_gradients", "are_leaves", "backward_order",
+    "gradient_of", "is_name", "noted", "numbers_of", "passed_again", "refuse_others", "taking_gradients",
+    "text_of", "upstream_gradients",
 ]  # fmt: skip
 
 V = TypeVar("V")
@@ -40,16 +42,50 @@ FIELDS = ("_a", "_b", "_da", "_data", "_db", "_note", "_pending", "_rule", "_ups
 FROZEN = False
 
 
+#: Where a module holds a parameter: attributes, keys and indices, from the outside in.
+Path = tuple[Any, ...]
+
+
+class PathName(str):
+    """A name that a module gave to its parameter: the text of its path, which stays data.
+
+    >>> PathName(("w", 0)), PathName(("w", 0)).path
+    ('w.0', ('w', 0))
+    """
+
+    __slots__ = ("path",)
+    path: Path
+
+    def __new__(cls, path: Path) -> PathName:  # noqa: PYI034, D102
+        name = super().__new__(cls, text_of(path))
+        name.path = path
+        return name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PathName, (self.path,)
+
+
+def text_of(path: Path) -> str:
+    """A path as people read it: ``layers.0.neurons.1.b``."""
+    return ".".join(map(str, path))
+
+
+def is_name(note: Any) -> bool:
+    """Whether there is nothing but a name in a note."""
+    return len(note) == 2 if type(note) is tuple else isinstance(note, str)
+
+
 def noted(note: Any) -> tuple[Any, ...]:
-    """The name, the place and the group in a note, which holds what there is of them."""
+    """The name, the place and the group in a note, which holds what there is of them.
+
+    Of a name that a module gave it holds the path of what has the parameter, and the place there.
+    """
     if type(note) is tuple:
-        return note[:3]
+        return note[:3] if len(note) > 2 else (PathName((*note[0], note[1])), None, None)
     return (None, None, note) if type(note) is Group else (note, None, None)
 
 
-_number: Callable[[Any], float] = attrgetter("_data")
 _rule_of: Callable[[Any], Any] = attrgetter("_rule")
-_mark_of: Callable[[Any], Any] = attrgetter("_b")
 
 
 def are_leaves(values: Iterable[Any]) -> bool:
@@ -57,14 +93,22 @@ def are_leaves(values: Iterable[Any]) -> bool:
     return not any(map(_rule_of, values))
 
 
-def taking_gradients(leaves: Iterable[Any]) -> list[bool]:
+def taking_gradients(leaves: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Of several leaves, ``requires_grad``."""
-    return [*map(is_, map(_mark_of, leaves), repeat(None))]
+    return _read(leaves, np.empty(len(leaves), bool), lambda leaf: leaf._b is None)
 
 
-def numbers_of(values: Iterable[Any]) -> list[float]:
+def numbers_of(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The numbers of several Values, which are not noted as taken out of a graph."""
-    return [*map(_number, values)]
+    return _read(values, np.empty(len(values)), attrgetter("_data"))
+
+
+def _read(values: Sequence[Any], into: V, of: Callable[[Any], Any]) -> V:
+    if extension is None:
+        into[:] = [*map(of, values)]  # type: ignore[index]
+    else:
+        extension.read(values, into)
+    return into
 
 
 # --------------------------------------------------------------------------------- the backward pass
@@ -230,8 +274,8 @@ else:
         _b: Any
         _da: Any
         _db: Any
-        #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-        #: part in; None where there is none of them.
+        #: The name, or (path, place) for one that a module gave, or the group, or (name, place, group), or
+        #: these and a tuple of the comparisons it took part in; None where there is none of them.
         _note: Any
         #: The gradient of the running pass, or of the last one.
         _upstream: Any

@@ -23,18 +23,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import NoGradientError
-from microbp.nn import Module
+from microbp.graph import cached_property
+from microbp.labels import Named
+from microbp.nn import Module, named_leaves
 from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number, describe, names_noted, set_numbers
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",
     "Parameters", "Schedule", "StepDecay", "WarmUp", "clip_gradients",
 ]  # fmt: skip
 
-Parameters = Iterable[Value] | Mapping[str, Value]
+Parameters = Iterable[Value] | Mapping[str, Value] | Named
 Schedule = Callable[[int], float]
 #: What an optimiser remembers of one parameter.
 Memory = tuple[float, ...]
@@ -78,13 +80,22 @@ class Optimiser(ABC):
         cls._at_once = bool(vars(owner).get("elementwise"))
 
     def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
-        #: Name and Value of each.
-        self.parameters = named_values(parameters, type(self).__name__)
+        self._named = named_values(parameters, type(self).__name__)
         self.lr = lr
         #: How many steps have been taken.
         self.steps = 0
-        self._memory = np.repeat(self._remembered([self.blank]), len(self.parameters), axis=1)
+        self._memory = np.repeat(self._remembered([self.blank]), len(self._named.values), axis=1)
         _ = self.rate  # a bad one is refused here, before any work is done
+
+    @cached_property
+    def parameters(self) -> list[tuple[str, Value]]:
+        """Name and Value of each."""
+        return [*self._named]
+
+    def leaves(self) -> Sequence[Value]:
+        """The Values of the parameters, for which no name is put into words."""
+        named = vars(self).get("parameters")
+        return self._named.values if named is None else [value for _, value in named]
 
     @property
     def rate(self) -> float:
@@ -128,10 +139,7 @@ class Optimiser(ABC):
             return
         places, _, values, gradients = zip(*found, strict=True)
         numbers = np.array([each.data for each in values])
-        for value, number in zip(
-            values, self.advance(np.array(places), numbers, np.array(gradients), rate).tolist(), strict=True
-        ):
-            value.data = number
+        set_numbers(values, self.advance(np.array(places), numbers, np.array(gradients), rate))
 
     def advance(self, places: Any, p: Numbers, g: Numbers, lr: float) -> Numbers:
         """One step on a vector: the new numbers of the parameters at ``places``, whose gradient is ``g``.
@@ -413,7 +421,7 @@ def clip_gradients(parameters: Parameters, max_norm: float) -> Clipping:
     bound = as_number(max_norm, f"{where}: max_norm")
     if not bound > 0.0:
         raise ValueError(f"{where}: max_norm must be positive, not {bound!r}")
-    found = _gradients(named_values(parameters, where), where)
+    found = _gradients([*named_values(parameters, where)], where)
     clipped, clipping = clip(np.array([gradient for *_, gradient in found]), bound)
     if clipping.factor != 1.0:
         for (_, _, parameter, _), gradient in zip(found, clipped.tolist(), strict=True):
@@ -587,28 +595,40 @@ def _called(parameters: Parameters, place: int) -> str:
     return str([*parameters][place]) if isinstance(parameters, Mapping) else f"parameters[{place}]"
 
 
-def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+def named_values(parameters: Parameters, where: str) -> Named:
     """Leaves, each once; in a list by the names that they bear, if they bear one."""
+    if isinstance(parameters, Named) and parameters.values:
+        return parameters
     found = listed(parameters, where)
     if not are_leaves(found) or len({*map(id, found)}) < len(found):
         _refuse_all_but_leaves(parameters, found, where)
     if isinstance(parameters, Mapping):
-        return [*zip(map(str, parameters), found, strict=True)]
-    return [(value.name or _called(parameters, place), value) for place, value in enumerate(found)]
+        return Named(found, [*map(str, parameters)])
+    return Named(found, [name or None for name in names_noted(found)])
 
 
-def of_net(net: Any, where: str) -> list[tuple[str, Value]]:
+def told_by_paths(net: Any) -> bool:
+    """Whether the parameters of a net are what a Module finds in it: by paths, of which no two are equal."""
+    words = "parameters", "named_parameters"
+    return all(getattr(getattr(net, word, 0), "__func__", 0) is getattr(Module, word) for word in words)
+
+
+def of_net(net: Any, where: str) -> Named:
     """What ``net.parameters()`` gives, each by its path where the net holds it as an attribute.
 
     Named parameters of a module are these, unless it says itself what ``parameters()`` are.
     """
+    if told_by_paths(net):
+        return named_values(named_leaves(net), where)
     paths = dict(net.named_parameters()) if callable(getattr(net, "named_parameters", None)) else {}
     if getattr(net.parameters, "__func__", None) is Module.parameters:
         return named_values(paths, where)
     told, path_of = net.parameters(), {id(value): path for path, value in paths.items()}
     if paths and isinstance(told, list | tuple):  # in which a tied one may stand twice
         told = [*{id(each): each for each in told}.values()]
-    return [(path_of.get(id(value), name), value) for name, value in named_values(told, where)]
+    found = named_values(told, where)
+    notes = zip(found.values, found.notes, strict=True)
+    return Named(found.values, [path_of.get(id(value), note) for value, note in notes])
 
 
 def _refuse_all_but_leaves(parameters: Parameters, found: list[Value], where: str) -> None:

@@ -128,7 +128,7 @@ class Outside:
         self._settled: set[Any] = set()
         #: What was found that gives another answer each time, and cannot be set back, with its name.
         self.iterators: list[tuple[str, Any]] = []
-        theirs, seen = {id(each) for each in apart or ()}, set()
+        theirs, seen = {*map(id, apart or ())}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
 

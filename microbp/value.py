@@ -19,19 +19,22 @@ from operator import attrgetter
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from microbp.calls import site_of, told, user_site
 from microbp.compiled import CODES
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.lecture import Lecture, leaf_name
 from microbp.native import extension
-from microbp.node import FIELDS, FROZEN, Node, backward_order, noted, numbers_of
+from microbp.node import FIELDS, FROZEN, Node, backward_order, is_name, noted
 from microbp.recording.comparisons import HASHED, SIGNS, noticing, remember, stepped, taken, watching
 from microbp.recording.groups import Group
 from microbp.rules import Rule
 from microbp.text import shown
 
 __all__ = [
-    "TRACED_AS", "Swapped", "Value", "as_number", "constant", "describe", "set_names", "set_numbers",
+    "TRACED_AS", "Swapped", "Value", "as_number", "constant", "describe", "names_noted", "set_names",
+    "set_numbers",
 ]  # fmt: skip
 
 
@@ -123,7 +126,7 @@ class Value(Lecture, Node):
             if not type(name).__module__.startswith("microbp."):
                 name = str.__str__(name)  # whatever the user's own kind of str does
         note = getattr(self, "_note", None)
-        if type(note) is tuple:
+        if type(note) is tuple and len(note) > 2:
             self._note = (name, *note[1:])
         else:
             self._note = (name, None, note) if type(note) is Group else name
@@ -320,7 +323,7 @@ class Value(Lecture, Node):
         for slot in FIELDS:
             setattr(twin, slot, getattr(self, slot, None))
         if type(twin._note) is tuple:  # comparisons were made of this one
-            twin._note = noted(twin._note)
+            twin._note = twin._note[:3]
         twin._pending = twin._upstream = None
         return twin
 
@@ -328,7 +331,8 @@ class Value(Lecture, Node):
         slots = {*FIELDS, *copyreg._slotnames(type(self))}  # type: ignore[attr-defined]
         state = {slot: getattr(self, slot) for slot in sorted(slots) if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
-        if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
+        note = state.get("_note")
+        if type(note) is tuple and len(note) > 2:  # the code objects in it cannot be pickled
             state["_note"] = self.name, self.site, self._group
         return state | {"_pending": None, "_upstream": None}
 
@@ -352,24 +356,30 @@ class Swapped(NamedTuple):
 _note_of: Callable[[Value], Any] = attrgetter("_note")
 
 
-def set_numbers(leaves: Sequence[Value], numbers: list[float]) -> None:
-    """Assign to ``data`` of several leaves, as its setter does."""
-    for value, before, number in zip(leaves, numbers_of(leaves), numbers, strict=True):
-        if type(value) is not Value:
-            value.data = number
-        elif number != before:
-            value._da, value._data = before, number
-        else:
-            value._data = number  # the zero of the other sign, perhaps
+def set_numbers(leaves: Sequence[Value], numbers: Any, gradients: Any = None) -> None:
+    """Assign to ``data`` of several leaves, and to ``grad`` of those that take one; of arrays of floats."""
+    arrays = [np.ascontiguousarray(each, float) for each in (numbers, gradients) if each is not None]
+    if extension is not None and extension.write(leaves, *arrays):
+        return
+    for value, number, *derivative in zip(leaves, *(each.tolist() for each in arrays), strict=True):
+        value.data = number
+        for each in derivative:
+            value.grad = each if value._b is None else None
 
 
-def set_names(values: Iterable[Value], names: Iterable[str]) -> None:
-    """Assign to ``name`` of several Values names of a kind of our own."""
+def names_noted(values: Sequence[Value]) -> list[Any]:
+    """The ``name`` of several Values, or (path, place) for one that is not in words yet."""
+    pairs = zip(values, map(_note_of, values), strict=True)
+    return [note if type(note) is tuple and len(note) == 2 else each.name for each, note in pairs]
+
+
+def set_names(values: Sequence[Value], names: Iterable[Any]) -> None:
+    """Assign to ``name`` of several Values names of a kind of our own, each as (path, place) or in words."""
     for value, note, name in zip(values, map(_note_of, values), names, strict=True):
-        if type(value) is Value and (note is None or isinstance(note, str)):
+        if type(value) is Value and (note is None or is_name(note)):
             value._note = name
         else:  # what a subclass makes of it is its own
-            value.name = name
+            value.name = noted(name)[0]
 
 
 def as_number(x: Any, where: str) -> float:

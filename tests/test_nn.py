@@ -629,6 +629,30 @@ def test_a_key_stands_in_a_path_as_its_text_however_it_is_formatted() -> None:
     assert module.parameters()[0].name == "held.key"
 
 
+def test_a_name_stays_what_it_was_whatever_becomes_of_its_path() -> None:
+    class Key:
+        text = "before"
+
+        def __str__(self) -> str:
+            return self.text
+
+    module, other = Module(), Module()
+    module.held, module.row = {Key(): Value(1.0)}, [Value(2.0), Value(3.0)]  # type: ignore[attr-defined]
+    module.name_parameters()
+    Key.text = "after"
+    held, first, last = module.parameters()
+    del module.row[0]  # type: ignore[attr-defined]
+    other.taken = {"a": held, "b": [last]}  # type: ignore[attr-defined]
+    assert [*other.named_parameters()] == ["taken.a", "taken.b.0"]
+    assert [each.name for each in (held, first, last)] == ["held.before", "row.0", "row.1"]
+    for twin in (copy.copy(last), copy.deepcopy(last), pickle.loads(pickle.dumps(last)), last.detach()):
+        assert twin.name == "row.1"
+    assert last < 4.0
+    assert (last.name, Graph(last * 2.0).names[0]) == ("row.1", "row.1")
+    other.name_parameters()
+    assert [each.name for each in (held, first, last)] == ["taken.a", "row.0", "taken.b.0"]
+
+
 def test_a_value_of_a_class_with_names_of_its_own_is_asked_to_take_its_path() -> None:
     class Shouting(Value):
         @property

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import at_once
 
 import microbp
-from microbp import NoGradientError, Value
+from microbp import MLP, NoGradientError, Value
 from microbp.optim import (
     SGD,
     Adam,
@@ -485,6 +485,17 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_loaded(change, error, 
 
 
 # --------------------------------------------------------------------------------- wrong parameters
+def test_parameters_keep_the_names_that_they_had_when_the_optimiser_was_made():
+    net = MLP(1, [1], seed=1)
+    optimiser = SGD([*net.parameters(), Value(1.0), Value(2.0, name="own")], lr=0.1)
+    for value in net.parameters():
+        value.name = "later"
+    twin = pickle.loads(pickle.dumps(optimiser))
+    names = ["layers.0.neurons.0.w.0", "layers.0.neurons.0.b", "parameters[2]", "own"]
+    for each in (twin, optimiser):
+        assert [name for name, _ in each.parameters] == each.state()["names"] == names
+
+
 def test_parameters_are_named_by_the_dict_by_themselves_or_by_their_place():
     values = [Value(1.0, name="a"), Value(2.0)]
     assert SGD(values, 0.1).state()["names"] == ["a", "parameters[1]"]

@@ -19,7 +19,8 @@ import numpy as np
 from microbp.answers.words import Told, say, several, shown
 from microbp.compiled import compiled
 from microbp.graph import cached_property, given_to
-from microbp.labels import layer_path, text_of
+from microbp.labels import layer_path
+from microbp.node import text_of
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Floats, Integers, backward
 from microbp.value import Value

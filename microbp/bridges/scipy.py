@@ -22,11 +22,12 @@ from microbp.bridges import need
 from microbp.differentiate import grad
 from microbp.functions import dot
 from microbp.nn import Module
+from microbp.node import numbers_of
 from microbp.optim import named_values, of_net
 from microbp.replay import Program, compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import as_floats
 from microbp.text import Shown, Table, did_you_mean, shown
-from microbp.value import Value
+from microbp.value import Value, set_numbers
 
 __all__ = ["Minimum", "minimize"]
 
@@ -184,8 +185,7 @@ def minimize(
     variances = np.diag(covariance).tolist()
     known = zip(names, variances, strict=True)
     errors = {name: None if math.isnan(variance) else math.sqrt(variance) for name, variance in known}
-    for value, number in zip(values, theta.tolist(), strict=True):
-        value.data = number
+    set_numbers(values, theta)
     return Minimum(
         dict(zip(names, theta.tolist(), strict=True)), errors, cost, gradient, hessian, covariance,
         bool(found.success), str(found.message), method, int(found.nfev), len(problem.table), tuple(notes),
@@ -244,14 +244,12 @@ class _Problem:
 @contextmanager
 def _at(params: Sequence[Value], theta: Floats) -> Iterator[None]:
     """With the parameters there; afterwards they are where they were."""
-    before = [each.data for each in params]
+    before = numbers_of(params)
     try:
-        for value, number in zip(params, theta.tolist(), strict=True):
-            value.data = number
+        set_numbers(params, theta)
         yield
     finally:
-        for value, number in zip(params, before, strict=True):
-            value.data = number
+        set_numbers(params, before)
 
 
 def _arrays(loss: Callable[..., Any], data: Any) -> list[Floats]:

@@ -18,8 +18,9 @@ from microbp.check.measure import EPS
 from microbp.debug.findings import Finding, LayerRow, Remark, Told, Words, part_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
-from microbp.labels import layer_path, mapped, text_of, variable_names
+from microbp.labels import layer_path, mapped, variable_names
 from microbp.nn import Module
+from microbp.node import text_of
 from microbp.sweeps import dependents
 from microbp.text import quoted
 from microbp.value import Value

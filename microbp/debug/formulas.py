@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node, cached_property
-from microbp.labels import text_of
+from microbp.node import text_of
 from microbp.notation import ATOM, DOTS, SUM, Math, Term, at, latex, plain_name, plain_number, spelled, text
 from microbp.rules import RULES
 

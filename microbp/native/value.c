@@ -1014,6 +1014,54 @@ static PyObject *node_columns(PyObject *module, PyObject *above) {
     return made;
 }
 
+/* ---------------------------------------------------------------------------------------------------- several leaves */
+/* read(leaves, array): their numbers as doubles or, in an array of bytes, whether they take a gradient. */
+static PyObject *leaves_read(PyObject *module, PyObject *given) {
+    (void)module;
+    PyObject *several;
+    Py_buffer to;
+    if (!PyArg_ParseTuple(given, "Ow*", &several, &to)) return NULL;
+    PyObject *leaves = PySequence_Fast(several, "leaves are in a list");
+    const Py_ssize_t count = leaves ? PySequence_Fast_GET_SIZE(leaves) : 0;
+    for (Py_ssize_t n = 0; n < count && !PyErr_Occurred(); n++) {
+        PyObject *each = PySequence_Fast_GET_ITEM(leaves, n);
+        if (!is_node(each) || to.len != count * to.itemsize) PyErr_SetString(PyExc_TypeError, "an array has a place for each Value");
+        else if (to.itemsize == 8) ((double *)to.buf)[n] = ((Node *)each)->data;
+        else ((char *)to.buf)[n] = !((Node *)each)->b;
+    }
+    PyBuffer_Release(&to);
+    Py_XDECREF(leaves);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* write(leaves, numbers, gradients): new ones; False, with nothing done, where a subclass may have setters of its own. */
+static PyObject *leaves_write(PyObject *module, PyObject *given) {
+    (void)module;
+    PyObject *several;
+    Py_buffer data, grad = {0};
+    if (!PyArg_ParseTuple(given, "Oy*|y*", &several, &data, &grad)) return NULL;
+    PyObject *leaves = PySequence_Fast(several, "leaves are in a list");
+    const Py_ssize_t count = leaves ? PySequence_Fast_GET_SIZE(leaves) : 0;
+    int ours = leaves && data.len == 8 * count && (!grad.buf || grad.len == data.len);
+    for (Py_ssize_t n = 0; n < count && ours; n++) {
+        PyObject *each = PySequence_Fast_GET_ITEM(leaves, n);
+        ours = is_value(each) && !((Node *)each)->rule;
+    }
+    for (Py_ssize_t n = 0; n < count && ours; n++) {
+        Node *leaf = (Node *)PySequence_Fast_GET_ITEM(leaves, n);
+        const double number = ((const double *)data.buf)[n];
+        if (number != leaf->data) leaf->slot[DA].d = leaf->data, leaf->kind[DA] = NUMBER; /* as the setter does */
+        leaf->data = number;
+        if (grad.buf) slot_clear(leaf, GRAD);
+        if (grad.buf && !leaf->b) leaf->slot[GRAD].d = ((const double *)grad.buf)[n], leaf->kind[GRAD] = NUMBER;
+    }
+    PyBuffer_Release(&data);
+    if (grad.buf) PyBuffer_Release(&grad);
+    Py_XDECREF(leaves);
+    return PyErr_Occurred() ? NULL : PyBool_FromLong(ours);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ the type */
 /* The sweeps rely on this: the first operand is a node, and there are as many derivatives as operands. */
 static int operand_set(Node *self, PyObject *x, void *at) {
@@ -1087,6 +1135,8 @@ static PyMethodDef functions[] = {
     {"neurons", node_neurons, METH_VARARGS, NULL},
     {"order", node_order, METH_VARARGS, NULL},
     {"columns", node_columns, METH_O, NULL},
+    {"read", leaves_read, METH_VARARGS, NULL},
+    {"write", leaves_write, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 
 int add_node_type(PyObject *module) {

@@ -136,6 +136,8 @@ def _keep(value: Any, comparison: Comparison, side: int) -> None:
         note = value._note
     except AttributeError:
         note = None
+    if type(note) is tuple and len(note) == 2:
+        note = value.name
     if type(note) is not tuple:
         bare = note is None or isinstance(note, str)
         note = (note, None, None) if bare else (None, None, note)

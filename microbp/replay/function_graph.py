@@ -131,7 +131,7 @@ def capture_values(
     rest[taken] = False
     constants = np.flatnonzero(rest)
     numbers, fixed = (tuple(graph.data[places].tolist()) for places in (taken, constants))
-    bound, others = (tuple([graph._values[at] for at in places.tolist()]) for places in (taken, constants))
+    bound, others = (tuple(map(graph._values.__getitem__, places.tolist())) for places in (taken, constants))
     leaves = Leaves(bound, others, fixed)
     captured = Captured(
         graph.detached()._changed(roots=graph.roots[:start]), graph.roots[start:stop],

@@ -23,7 +23,7 @@ from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
 from microbp.text import counted
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number, describe, set_numbers
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 
@@ -372,8 +372,7 @@ class Program:
         """Set ``data`` of the Values to the numbers of a vector of parameters."""
         if len(self._leaves.params) != len(self.captured.params):
             raise NoGradientError(_UNBOUND)
-        for value, number in zip(self._leaves.params, self._vector(theta).tolist(), strict=True):
-            value.data = number
+        set_numbers(self._leaves.params, self._vector(theta))
 
     def bind(self, params: Any) -> Program:
         """The same program, with its parameters read from other Values, as many, in the order given.
@@ -414,7 +413,7 @@ class Program:
                     "compile it again"
                 )
         leaves = self._leaves
-        now = tuple(numbers_of(leaves.constants))
+        now = tuple([each._data for each in leaves.constants])
         changed = now != leaves.compiled and zip(leaves.constants, leaves.compiled, now, strict=True)
         for value, number, other in changed or ():
             if other != number and not (math.isnan(other) and math.isnan(number)):

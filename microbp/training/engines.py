@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import unwrap
 from itertools import starmap
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,9 @@ Batch = tuple[Samples, Rows]
 
 
 # ------------------------------------------------------------------------------------------ eager
+_grad_of: Callable[[Value], Any] = attrgetter("grad")
+
+
 class EagerEngine:
     """Records each batch anew on Values: the definition that every other engine has to equal.
 
@@ -94,15 +98,16 @@ class EagerEngine:
             return number
         cost.backward()
         del cost  # the graph is freed here, before the next one is recorded
-        if all(each.grad is None for each in self.parameters):
+        found = [*map(_grad_of, self.parameters)]
+        if found.count(None) == len(found):
             raise NoGradientError(
                 "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
                 ".data, under no_grad() or from detached values is not in the graph"
             )
-        for parameter in self.parameters:
+        for parameter in self.parameters if None in found else ():
             if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = 0.0  # this batch does not depend on it
-        gradient[:] = [each.grad or 0.0 for each in self.parameters]
+        gradient[:] = [each or 0.0 for each in found]
         return number
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002
@@ -161,7 +166,7 @@ class ReplayEngine:
     ) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         #: Which parameters took a gradient when it was traced.
-        self.trained = np.array(taking_gradients(self.parameters))
+        self.trained = taking_gradients(self.parameters)
         #: How many samples were compared with the eager engine.
         self.compared = 0
         # the threads of a client draw from the generators that all share
@@ -183,7 +188,7 @@ class ReplayEngine:
             #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
             two = samples, np.arange(min(2, len(samples.y)))  # one alone is its mean and its sum
             self.reduce = self._combination([*batches, two, first])
-            theta = np.array(before)
+            theta = before.copy()
             unlike = next(filter(None, (self._unlike(each, theta) for each in looked)), "")
             moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
         except (Unfit, NoGradientError, UndefinedOperation):
@@ -305,9 +310,9 @@ class ReplayEngine:
         self.compared += len(rows)
         table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
-        now, before = numbers_of(self.parameters), theta.tolist()
-        if now != before:
-            parameter = next(each for each, a, b in zip(self.parameters, now, before, strict=True) if a != b)
+        changed = np.flatnonzero(numbers_of(self.parameters) != theta)
+        if len(changed):
+            parameter = self.parameters[changed[0]]
             return f"the net or the loss changes a parameter, {describe(parameter)}, when it is called"
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):

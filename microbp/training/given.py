@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from microbp.array.loops import masked, unequal
+from microbp.labels import Named
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.node import numbers_of
-from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, of_net, whole
+from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, of_net, told_by_paths, whole
 from microbp.text import did_you_mean, shown
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
@@ -115,7 +116,7 @@ class Settings:
         raise ValueError(f"fit: no loss is called {shown(repr(self.loss))}; {hint}")
 
 
-def parameters_of(net: Any) -> dict[str, Value]:
+def parameters_of(net: Any) -> Named:
     """The net's parameters by name: their paths in a Module, else as they are called."""
     kind, predict = type(net).__name__, getattr(net, "predict", None)
     told = f"a net is an object, such as MLP(2, [1]); {getattr(net, '__name__', kind)} is a class"
@@ -126,29 +127,29 @@ def parameters_of(net: Any) -> dict[str, Value]:
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
     told += "; call its forward __call__" * hasattr(net, "forward")
     refuse(not callable(net) and not predicts, told, TypeError)
-    listed = of_net(net, f"fit: {kind}.parameters()")
-    named = dict(listed)
-    if len(named) < len(listed):
-        named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
-    numbers = numbers_of(named.values())
-    for name, number in zip(named, numbers, strict=True) if not np.isfinite(numbers).all() else ():
-        refuse(not math.isfinite(number), f"the parameter {shown(name)} is {number!r} to begin with")
+    named = of_net(net, f"fit: {kind}.parameters()")
+    if not told_by_paths(net) and len({*named.names}) < len(named.values):
+        named = Named(named.values, [None] * len(named.values))
+    numbers = numbers_of(named.values)
+    for at in np.flatnonzero(~np.isfinite(numbers))[:1]:
+        refuse(True, f"the parameter {shown(named.names[at])} is {float(numbers[at])!r} to begin with")
     return named
 
 
-def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
+def optimiser_for(optimiser: Any, named: Named) -> Optimiser:
     """The optimiser, which changes parameters of this net only; plain SGD for None."""
     made: Optimiser = SGD(named, lr=0.1) if optimiser is None else optimiser
     kind = f"an object of type {type(made).__name__}"
     kind = f"the class {made.__name__}" if isinstance(made, type) else kind
     told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
     refuse(not isinstance(made, Optimiser), told, TypeError)
-    known = {*map(id, named.values())}
-    for name in [name for name, each in made.parameters if id(each) not in known][:1]:
-        told = f"{shown(name)}, which it changes, is no parameter of this one"
+    known, leaves = {*map(id, named.values)}, made.leaves()
+    if not known.issuperset(map(id, leaves)):
+        other = next(name for name, each in made.parameters if id(each) not in known)
+        told = f"{shown(other)}, which it changes, is no parameter of this one"
         raise ValueError(f"fit: the optimiser was made for another net: {told}")
-    told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
-    idle = not any(each.requires_grad for _, each in made.parameters)
+    told = f"all {len(leaves)} parameters of the optimiser are frozen (requires_grad is False)"
+    idle = not any(each.requires_grad for each in leaves)
     refuse(idle, f"{told}, so that nothing can be learned")
     _ = made.rate  # refused here if it is not positive and finite
     return made
@@ -179,10 +180,11 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         ) from error
     apart = [(validation[0], "fit: validation Y: ")] if validation and validation[0] is not samples else []
     for each, where in [(samples, ""), *apart]:
-        targets = different = each.y.tolist()
+        different: Any = slice(None)
         if unwrap(eager.loss) in LOSSES.values():  # which look at each target by itself
-            whole_rows = np.ascontiguousarray(each.y.reshape(len(targets), -1)).view(f"V{each.y[:1].nbytes}")
-            different = [*dict(zip(whole_rows.ravel().tolist(), targets, strict=True)).values()]
+            whole_rows = np.ascontiguousarray(each.y.reshape(len(each.y), -1)).view(f"V{each.y[:1].nbytes}")
+            different = [*{row: at for at, row in enumerate(whole_rows.ravel().tolist())}.values()]
+        different = each.y[different].tolist()
         try:
             for start in range(0, len(different), _AT_ONCE):
                 part = different[start : start + _AT_ONCE]
@@ -191,7 +193,7 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
             continue
         except ValueError:
             try:
-                eager.loss([first] * len(targets), targets)  # which names the place among all
+                eager.loss([first] * len(each.y), each.y.tolist())  # which names the place among all
             except ValueError as error:
                 raise ValueError(f"{where}{error}") from error
             raise

@@ -109,12 +109,14 @@ class Run:
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings, named = settings, given.parameters_of(net)
-        self.optimiser = given.optimiser_for(optimiser, named)
-        # those that the optimiser changes first, in its order
-        names = {id(each): name for name, each in named.items()}
-        self.names = [*({id(each): "" for _, each in self.optimiser.parameters} | names).values()]
-        self.parameters = [named[name] for name in self.names]
+        self.settings, self.named = settings, given.parameters_of(net)
+        self.optimiser = given.optimiser_for(optimiser, self.named)
+        #: Those that the optimiser changes first, in its order; so many it changes.
+        self.parameters = [*self.optimiser.leaves()]
+        self.changed = len(self.parameters)
+        if self.changed < len(self.named.values):
+            known = {*map(id, self.parameters)}
+            self.parameters += [each for each in self.named.values if id(each) not in known]
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -140,6 +142,8 @@ class Run:
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
         self.theta, self.gradient = np.zeros((2, len(self.parameters)))
+        #: Of steps in C the parameters of the lowest cost, and the cost.
+        self.lowest = np.empty(len(self.parameters) + 1)
         self._read()
         if settings.checkpoint is not None:
             try:
@@ -154,9 +158,15 @@ class Run:
             left = (settings.epochs - self.epoch) * self.steps - self.place
             given.check_schedule(self.optimiser, left, settings)
         except Exception:
-            self._write(before["numbers"].tolist())
+            self._write(before["numbers"])
             self._restore(before)
             raise
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the parameters."""
+        names = {id(each): name for name, each in self.named}
+        return [names[id(each)] for each in self.parameters]
 
     @property
     def epoch(self) -> int:
@@ -267,7 +277,7 @@ class Run:
         self._restore(moment)
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
-        for value, takes in zip(self.parameters, moment["takes"], strict=True):
+        for value, takes in zip(self.parameters, moment["takes"].tolist(), strict=True):
             value.requires_grad = takes
         self.theta[:], self.behind = moment["numbers"], True
         self._settle()
@@ -282,22 +292,20 @@ class Run:
     def _read(self) -> None:
         """Take the numbers from the Values, and which of them take a gradient."""
         self.theta[:] = numbers_of(self.parameters)
-        self.takes = np.array(taking_gradients(self.parameters), dtype=bool)
+        self.takes = taking_gradients(self.parameters)
         #: Of what the optimiser changes: the places in its own list, and in the vector.
-        self._places = np.flatnonzero(self.takes[: len(self.optimiser.parameters)])
+        self._places = np.flatnonzero(self.takes[: self.changed])
         self.behind = False
 
-    def _write(self, numbers: list[float]) -> None:
+    def _write(self, numbers: Any) -> None:
         self.theta[:], self.behind = numbers, False
-        set_numbers(self.parameters, numbers)
+        set_numbers(self.parameters, self.theta)
 
     def _settle(self) -> None:
         """Bring the Values up to date."""
         if self.behind:
-            self._write(self.theta.tolist())
-            takes = taking_gradients(self.parameters)
-            for value, kept, derivative in zip(self.parameters, takes, self.gradient.tolist(), strict=True):
-                value.grad = derivative if kept else None
+            set_numbers(self.parameters, self.theta, self.gradient)
+            self.behind = False
 
     # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
@@ -319,15 +327,18 @@ class Run:
             rates = [self.optimiser.rate]
         else:
             rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
-        orders = [self._rows_of(step) for step in range(self.place, self.place + len(rates))]
-        costs, best = np.empty(len(rates)), np.append(self.theta, self.best.cost if self.best else math.inf)
+        start, size = self.place * self.batch_size, len(rates) * self.batch_size
+        rows = np.tile(self.order, len(rates) if self.steps == 1 else 1)[start : start + size]
+        sizes = np.minimum(self.batch_size, len(rows) - self.batch_size * np.arange(len(rates)))
+        costs, best = np.empty(len(rates)), self.lowest
+        best[:-1], best[-1] = self.theta, self.best.cost if self.best else math.inf
         with self.interrupts:
             taken = 0
             if rates and self.replay.machine is not None:
                 taken = self.replay.machine.train(
                     self.update.machine, self.replay.reduce == "mean", _AT_MOST, self.samples.table,
-                    np.array(rates), np.concatenate(orders), np.array([*map(len, orders)]), self.update.alike,
-                    self.theta, self.optimiser._memory, costs, best, self.gradient,
+                    np.array(rates), rows, sizes, self.update.alike, self.theta, self.optimiser._memory,
+                    costs, best, self.gradient,
                 )  # fmt: skip
             if taken:
                 self.optimiser.steps += taken
@@ -399,7 +410,7 @@ class Run:
         if self.validation is None and self.steps == 1:
             history.cost.extend(costs)
             if self.best is None or lowest < self.best.cost:
-                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best)
+                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best.copy())
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
         self._show()
@@ -489,7 +500,7 @@ class Run:
         self._save()
         kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
         if kept == "best" and self.best is not None:
-            self._write([*map(float, self.best.parameters)])
+            self._write(self.best.parameters)
         else:
             kept = "last"
         history = self._told(stopped, kept)
