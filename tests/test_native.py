@@ -31,6 +31,7 @@ from microbp.native import Machine, rows
 from microbp.native.rows import FILE, digest, printed
 from microbp.optim import SGD, Adam, AdamW, Optimiser
 from microbp.rules import RULES, TABLE, row
+from microbp.value import set_numbers
 
 
 # ---------------------------------------------------------------------------------- what it is built from
@@ -707,6 +708,20 @@ def test_a_million_values_are_freed_without_recursion() -> None:
     root.backward()
     del root
     assert x.grad == 500_001.0
+
+
+@native
+def test_leaves_are_all_written_whatever_the_gradients_before_do_when_they_go() -> None:
+    class Last(Value):
+        def __del__(self) -> None:
+            leaves.clear()
+
+    leaves = [Value(1.0) for _ in range(50)]
+    kept = [*leaves]
+    leaves[0].grad = Last(2.0)
+    set_numbers(leaves, np.zeros(50), np.ones(50))
+    assert leaves == []
+    assert {(each.data, each.grad) for each in kept} == {(0.0, 1.0)}
 
 
 @native

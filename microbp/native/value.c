@@ -1041,15 +1041,15 @@ static PyObject *leaves_write(PyObject *module, PyObject *given) {
     PyObject *several;
     Py_buffer data, grad = {0};
     if (!PyArg_ParseTuple(given, "Oy*|y*", &several, &data, &grad)) return NULL;
-    PyObject *leaves = PySequence_Fast(several, "leaves are in a list");
-    const Py_ssize_t count = leaves ? PySequence_Fast_GET_SIZE(leaves) : 0;
+    PyObject *leaves = PySequence_Tuple(several); /* of our own: a gradient that goes may be an object that runs code */
+    const Py_ssize_t count = leaves ? PyTuple_GET_SIZE(leaves) : 0;
     int ours = leaves && data.len == 8 * count && (!grad.buf || grad.len == data.len);
     for (Py_ssize_t n = 0; n < count && ours; n++) {
-        PyObject *each = PySequence_Fast_GET_ITEM(leaves, n);
+        PyObject *each = PyTuple_GET_ITEM(leaves, n);
         ours = is_value(each) && !((Node *)each)->rule;
     }
     for (Py_ssize_t n = 0; n < count && ours; n++) {
-        Node *leaf = (Node *)PySequence_Fast_GET_ITEM(leaves, n);
+        Node *leaf = (Node *)PyTuple_GET_ITEM(leaves, n);
         const double number = ((const double *)data.buf)[n];
         if (number != leaf->data) leaf->slot[DA].d = leaf->data, leaf->kind[DA] = NUMBER; /* as the setter does */
         leaf->data = number;

@@ -328,7 +328,7 @@ class Run:
         else:
             rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
         start, size = self.place * self.batch_size, len(rates) * self.batch_size
-        rows = np.tile(self.order, len(rates) if self.steps == 1 else 1)[start : start + size]
+        rows = (np.tile(self.order, len(rates)) if self.steps == 1 else self.order)[start : start + size]
         sizes = np.minimum(self.batch_size, len(rows) - self.batch_size * np.arange(len(rates)))
         costs, best = np.empty(len(rates)), self.lowest
         best[:-1], best[-1] = self.theta, self.best.cost if self.best else math.inf
