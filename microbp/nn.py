@@ -246,11 +246,13 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _held(module: Module) -> dict[str, Any]:
     """What holds the parameters of a module, by path: those that it alone says it has, by their places."""
     held = _by_path(_holders((), module))
-    if type(module).parameters is not Module.parameters:
+    kind = type(module)
+    if (kind.parameters, kind.named_parameters) != (Module.parameters, Module.named_parameters):
         kept = {id(value) for each in held.values() for value in each.flat}
         for place, value in enumerate(module.parameters()):
             if id(value) not in kept and isinstance(value, Value) and value.is_leaf:
                 held[f"parameters.{place}"] = np.array(value, dtype=object)
+                kept.add(id(value))
     return held
 
 
