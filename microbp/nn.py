@@ -211,14 +211,13 @@ class Module:
         """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
         for path, module in {"self": self, **self.named_modules()}.items():
             for (name, *_), held in contents(module):
-                if isinstance(held, Array):
-                    warn_of_lost(f"{path}.{name}", held)
-                else:
-                    parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
-                    for place, each in parts:
-                        if isinstance(each, Value) and not each.is_leaf:
-                            where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
-                            warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
+                several = contents(held) if isinstance(held, list | tuple | dict) else [((), held)]
+                for place, each in several:
+                    where = f"{path}.{name}" + "".join(f"[{key!r}]" for key in place)
+                    if isinstance(each, Array):
+                        warn_of_lost(where, each)
+                    elif isinstance(each, Value) and not each.is_leaf:
+                        warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
 
 
 def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
