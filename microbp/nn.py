@@ -211,14 +211,13 @@ class Module:
         """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
         for path, module in {"self": self, **self.named_modules()}.items():
             for (name, *_), held in contents(module):
-                if isinstance(held, Array):
-                    warn_of_lost(f"{path}.{name}", held)
-                else:
-                    parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
-                    for place, each in parts:
-                        if isinstance(each, Value) and not each.is_leaf:
-                            where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
-                            warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
+                several = contents(held) if isinstance(held, list | tuple | dict) else [((), held)]
+                for place, each in several:
+                    where = f"{path}.{name}" + "".join(f"[{key!r}]" for key in place)
+                    if isinstance(each, Array):
+                        warn_of_lost(where, each)
+                    elif isinstance(each, Value) and not each.is_leaf:
+                        warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
 
 
 def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -246,11 +245,13 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _held(module: Module) -> dict[str, Any]:
     """What holds the parameters of a module, by path: those that it alone says it has, by their places."""
     held = _by_path(_holders((), module))
-    if type(module).parameters is not Module.parameters:
+    kind = type(module)
+    if (kind.parameters, kind.named_parameters) != (Module.parameters, Module.named_parameters):
         kept = {id(value) for each in held.values() for value in each.flat}
         for place, value in enumerate(module.parameters()):
             if id(value) not in kept and isinstance(value, Value) and value.is_leaf:
                 held[f"parameters.{place}"] = np.array(value, dtype=object)
+                kept.add(id(value))
     return held
 
 

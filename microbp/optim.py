@@ -624,7 +624,7 @@ def of_net(net: Any, where: str) -> Named:
     if getattr(net.parameters, "__func__", None) is Module.parameters:
         return named_values(paths, where)
     told, path_of = net.parameters(), {id(value): path for path, value in paths.items()}
-    if paths and isinstance(told, list | tuple):  # in which a tied one may stand twice
+    if paths and isinstance(told, Iterable) and not isinstance(told, Mapping):  # a tied one may come twice
         told = [*{id(each): each for each in told}.values()]
     found = named_values(told, where)
     notes = zip(found.values, found.notes, strict=True)

@@ -1127,11 +1127,23 @@ class Apart(Neuron):
         self._scale = Value(0.5 * seed)
 
     def parameters(self) -> list[Value]:
-        return [self._scale, *super().parameters()]
+        return [self._scale, *super().parameters(), self._scale]
 
 
-def test_a_parameter_that_a_module_alone_says_it_has_is_saved(tmp_path: Path) -> None:
-    net, other = Apart(1), Apart(2)
+class Renamed(Neuron):
+    """The same, which says what they are called."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(2, seed=seed)
+        self._scale = Value(0.5 * seed)
+
+    def named_parameters(self) -> dict[str, Value]:
+        return {"scale": self._scale} | super().named_parameters()
+
+
+@pytest.mark.parametrize("kind", [Apart, Renamed])
+def test_a_parameter_that_a_module_alone_says_it_has_is_saved(kind: Any, tmp_path: Path) -> None:
+    net, other = kind(1), kind(2)
     assert [*net.state()] == ["w", "b", "parameters.0"]
     net.save(tmp_path / "net.npz")
     other.load(tmp_path / "net.npz")

@@ -211,6 +211,19 @@ def test_no_grad_as_a_decorator() -> None:
         assert not (x - 0.1).is_leaf
 
 
+def test_a_kind_of_no_grad_that_a_user_makes_is_one() -> None:
+    class Quiet(no_grad):
+        pass
+
+    x = Value(2.0)
+    with Quiet():
+        assert (x * x).is_leaf
+        with no_grad():
+            assert (x * x).is_leaf
+        assert (x * x).is_leaf
+    assert not (x * x).is_leaf
+
+
 def test_no_grad_nests_and_ends_with_an_exception() -> None:
     x = Value(2.0)
     with no_grad():

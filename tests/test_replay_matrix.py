@@ -188,6 +188,20 @@ def test_names_are_those_of_the_user():
     ]
 
 
+def test_parameters_in_a_dict_whose_keys_are_no_strings():
+    class Keyed(microbp.Module):
+        def __init__(self):
+            self.by = {2.5: [Value(1.0), Value(3.0)], ("t", 1): [Value(2.0)], None: [Value(4.0)]}
+
+        def __call__(self, x):
+            return dot(self.parameters(), [x] * 4)
+
+    net, x = Keyed(), Value(2.0)
+    program = microbp.compile(net(x), inputs=[x], params=net.parameters())
+    assert "def value(x, v2_5, t_1, None_):" in program.source
+    assert float(program([[3.0]])[0]) == 30.0
+
+
 def test_what_no_sample_changes_is_computed_once_and_counts_for_each():
     net = MLP(2, [3, 1], seed=1)
     parameters = net.parameters()

@@ -437,9 +437,17 @@ class Told(MLP):
         return super().__call__(x) * self._scale
 
 
+class Yielded(Told):
+    """The same, one after the other."""
+
+    def parameters(self):
+        yield from super().parameters()
+
+
+@pytest.mark.parametrize("kind", [Told, Yielded])
 @pytest.mark.parametrize("engine", ["auto", "eager"])
-def test_a_net_that_says_what_its_parameters_are_learns_by_these(engine):
-    net = Told()
+def test_a_net_that_says_what_its_parameters_are_learns_by_these(engine, kind):
+    net = kind()
     before = {**net.named_parameters(), "scale": net._scale}
     before = {path: value.data for path, value in before.items()}
     fit(net, X, Y, loss="mean_squared_error", epochs=3, engine=engine)

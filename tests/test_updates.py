@@ -376,6 +376,24 @@ def test_a_single_parameter_that_is_rebound_is_said_to_be_lost(decay: float) -> 
         net.zero_grad()
 
 
+def test_parameters_in_a_dict_and_arrays_in_a_list_that_are_rebound_are_said_to_be_lost() -> None:
+    class Kept(Module):
+        def __init__(self) -> None:
+            self.by: dict[str, Any] = {"W": array([1.0, 2.0]), "b": Value(0.5)}
+            self.several = [array([1.0, 2.0])]
+
+    net = Kept()
+    by, several = net.by, net.several
+    (np.sum(by["W"] * by["W"]) + by["b"] + np.sum(several[0] * several[0])).backward()
+    by["W"] = by["W"] - 0.1 * grad_of(by["W"])
+    by["b"] -= 0.1 * by["b"].grad
+    several[0] = several[0] - 0.1 * grad_of(several[0])
+    with pytest.warns(GrowingGraphWarning) as caught:
+        assert not net.state()
+    told = {str(each.message).partition(" is no parameter any more")[0] for each in caught}
+    assert told == {"self.by['W']", "self.by['b']", "self.several[0]"}
+
+
 def test_a_result_that_is_a_parameter_and_a_number_is_not_lost() -> None:
     net: Any = Single()
     net(2.0).backward()

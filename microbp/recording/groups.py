@@ -78,7 +78,8 @@ class Held:
     _entered: ClassVar[ContextVar[Any]]
 
     def __init_subclass__(cls) -> None:
-        cls._entered = ContextVar(cls.__name__, default=None)
+        if Held in cls.__bases__:  # one of a user's own that is made of it is of the same kind
+            cls._entered = ContextVar(cls.__name__, default=None)
 
     def __init__(self) -> None:
         self._lock = allocate_lock()

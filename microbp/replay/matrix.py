@@ -242,15 +242,16 @@ class Parameters:
 Place = tuple[tuple[int, ...], int]
 
 
-def named_arrays(paths: Iterable[tuple[str | int, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
+def named_arrays(paths: Iterable[tuple[Any, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
     """The arrays that paths in modules, or names such as ``W[0,1]``, tell of: names for each, and indices."""
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[Place]] = defaultdict(list)
     deepest: dict[str | None, int] = defaultdict(int)
     for index, path in enumerate(paths):
-        parts = path
         if isinstance(path, str):  # W[0,1]
             parts = tuple([int(part) if part.isdecimal() else part for part in _PART.findall(path)])
+        else:  # in which a key may be anything
+            parts = tuple([part if isinstance(part, int) else str(part) for part in path])
         place = tuple([part for part in parts if isinstance(part, int)])
         if place and isinstance(parts[0], str):
             family = tuple([None if isinstance(part, int) else part for part in parts])
