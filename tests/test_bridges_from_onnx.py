@@ -178,6 +178,18 @@ def test_older_versions_of_operators(
     np.testing.assert_allclose(microbp.data_of(microbp.from_onnx(made)(microbp.array(x))), said, rtol=1e-6)
 
 
+def test_a_negative_padding_cuts() -> None:
+    """As in an operator Pad; the reference has no answer to it."""
+    x, pads = np.random.default_rng(5).normal(size=(1, 3, 6, 5)), [1, -1, -2, 1]
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)
+    net = microbp.from_onnx(model([node], {"x": x.shape}, {"w": W}))
+    cut = np.pad(x[:, :, :-2, 1:], [(0, 0), (0, 0), (1, 0), (0, 1)])
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    plain = microbp.from_onnx(model([node], {"x": cut.shape}, {"w": W}))
+    expected = microbp.data_of(plain(microbp.array(cut)))
+    np.testing.assert_allclose(microbp.data_of(net(microbp.array(x))), expected, rtol=1e-12)
+
+
 def test_an_attribute_is_the_decimal_that_was_meant() -> None:
     """0.1 of single precision is 0.10000000149, which no exporter was given."""
     net = microbp.from_onnx(model([helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.1)], {"x": (1,)}))

@@ -415,12 +415,11 @@ def _windows(
         ]
         less, more = [each // 2 for each in both], [each - each // 2 for each in both]
         pads = less + more if auto_pad == "SAME_UPPER" else more + less
-    seen = np.arange(math.prod(sizes)).reshape(sizes)
-    seen = np.pad(seen, [*zip(pads[:rank], pads[rank:], strict=True)], constant_values=-1)
+    seen = _pad(np.arange(math.prod(sizes)).reshape(sizes), pads, -1)
     if any(size < each for size, each in zip(seen.shape, wide, strict=True)):
         raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
     if ceil_mode:
-        seen = np.pad(seen, [(0, step - 1) for step in strides], constant_values=-2)
+        seen = _pad(seen, [0] * rank + [step - 1 for step in strides], -2)
     windows = np.lib.stride_tricks.sliding_window_view(seen, wide)
     windows = windows[tuple(slice(None, None, step) for step in (*strides, *dilations))]
     for at, step in enumerate(strides if ceil_mode else ()):
