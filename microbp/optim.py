@@ -25,7 +25,7 @@ import numpy as np
 from microbp.errors import NoGradientError
 from microbp.graph import cached_property
 from microbp.labels import Named
-from microbp.nn import Module, named_leaves
+from microbp.nn import Module, named_leaves, told_by_paths
 from microbp.node import are_leaves, gradient_of
 from microbp.recording.updates import warn_of_left
 from microbp.text import shown
@@ -605,12 +605,6 @@ def named_values(parameters: Parameters, where: str) -> Named:
     if isinstance(parameters, Mapping):
         return Named(found, [*map(str, parameters)])
     return Named(found, [name or None for name in names_noted(found)])
-
-
-def told_by_paths(net: Any) -> bool:
-    """Whether the parameters of a net are what a Module finds in it: by paths, of which no two are equal."""
-    words = "parameters", "named_parameters"
-    return all(getattr(getattr(net, word, 0), "__func__", 0) is getattr(Module, word) for word in words)
 
 
 def of_net(net: Any, where: str) -> Named:

@@ -1141,7 +1141,15 @@ class Renamed(Neuron):
         return {"scale": self._scale} | super().named_parameters()
 
 
-@pytest.mark.parametrize("kind", [Apart, Renamed])
+def one_by_one(seed: int) -> Neuron:
+    """The same, which is said by the object alone and not by its class."""
+    net, scale = Neuron(2, seed=seed), Value(0.5 * seed)
+    found = net.parameters()
+    net.parameters = lambda: [scale, *found]  # type: ignore[method-assign]
+    return net
+
+
+@pytest.mark.parametrize("kind", [Apart, Renamed, one_by_one])
 def test_a_parameter_that_a_module_alone_says_it_has_is_saved(kind: Any, tmp_path: Path) -> None:
     net, other = kind(1), kind(2)
     assert [*net.state()] == ["w", "b", "parameters.0"]

@@ -14,9 +14,9 @@ import numpy as np
 from microbp.array.loops import masked, unequal
 from microbp.labels import Named
 from microbp.losses import LOSSES, Loss
-from microbp.nn import Module
+from microbp.nn import Module, told_by_paths
 from microbp.node import numbers_of
-from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, of_net, told_by_paths, whole
+from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, of_net, whole
 from microbp.text import did_you_mean, shown
 from microbp.training.engines import Batch, EagerEngine, Rows, Samples
 from microbp.training.stored import Stored, is_lazy, is_stored
